@@ -1,0 +1,79 @@
+# One target for each chore. `make demo` and `make test` work on a fresh clone with Python 3.11 or newer.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+WORKERS ?= 2
+LOCK := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+.PHONY: help demo test check format lint types layers pytest schemas lock clean
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## Install what it needs, then show it working on this machine
+	$(BIN)/touchbook demo $(ARGS)
+
+test: check pytest ## Everything that proves it: style, types, layers, tests
+
+check: lint types layers ## What can be proved without running it
+
+lint: $(VENV)/.test ## Ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.test ## Let ruff rewrite the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.test .types ## mypy, strict
+	$(BIN)/mypy
+
+layers: $(VENV)/.test .types ## Arrows between the layers point one way
+	PYTHONPATH=.types $(BIN)/lint-imports
+
+pytest: $(VENV)/.test ## The tests; ARGS="-k name" for some of them
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+schemas: $(VENV)/.test ## Write schemas/published/ anew from the catalogue
+	$(BIN)/python -m touchbook.schemas.publishing
+
+lock: $(VENV)/.test ## Write requirements/*.txt anew; ARGS=--upgrade for newer versions
+	$(LOCK) $(ARGS) --extra test --output-file requirements/test.txt pyproject.toml requirements/*.in
+	$(LOCK) $(ARGS) --extra demo --constraint requirements/test.txt --output-file requirements/demo.txt \
+		pyproject.toml requirements/build.in
+
+clean: ## Remove what these targets made, .venv too
+	rm -rf $(VENV) .types build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The package is spread over folders named after what they hold; type checkers and import-linter want them as one.
+.PHONY: .types
+.types:
+	rm -rf .types
+	mkdir -p .types/touchbook
+	ln -sfn "$$PWD"/core/* "$$PWD"/{schemas,streams,projections,api,cli} .types/touchbook/
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("expected Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp says that this lock is installed: a second call installs nothing.
+define install
+$(INSTALL) --require-hashes --requirement requirements/$(1).txt
+$(INSTALL) --no-deps --no-build-isolation --editable .
+@touch $@
+endef
+
+$(VENV)/.demo: requirements/demo.txt pyproject.toml | $(BIN)/python
+	$(call install,demo)
+
+$(VENV)/.test: requirements/test.txt pyproject.toml | $(BIN)/python
+	$(call install,test)

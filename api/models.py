@@ -1,0 +1,932 @@
+"""What requests and answers look like, with an example of each. The answers are written by hand for speed; a test
+holds every one of them against its model here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+Time = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        description="RFC 3339, UTC, with milliseconds.",
+        examples=["2026-03-02T09:15:00.000Z"],
+    ),
+]
+Day = Annotated[
+    str, Field(pattern=r"^\d{4}-\d\d-\d\d$", description="A UTC day, YYYY-MM-DD.", examples=["2026-03-02"])
+]
+Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["9f86d081884c7d659a2feaa0c55ad015"])]
+Position = Annotated[
+    str, Field(description="An opaque token: compared only by the server.", examples=["j1.1042"])
+]
+RoleName = Literal["publish", "channel", "read-scores", "agent", "admin"]
+Language = Literal["en", "ru"]
+
+_KEY = "9f86d081884c7d659a2feaa0c55ad015"
+_CUSTOMER = "3a7bd3e2360a3d29eea436fcfb7e44c7"
+_TIME = "2026-03-02T09:15:00.000Z"
+
+
+def _example(*examples: dict[str, Any] | list[Any]) -> dict[str, Any]:
+    return {"examples": list(examples)}
+
+
+class Answer(BaseModel):
+    """An answer has exactly these fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Open(BaseModel):
+    """Fields besides these are welcome and kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+# Problems
+
+
+class WrongField(Answer):
+    """One parameter or field that is not as documented."""
+
+    in_: str = Field(alias="in", description="Where it stands: path, query, header or body.")
+    field: str
+    message: str
+
+
+class Problem(Answer):
+    """An error (RFC 9457). `code` is stable; `message` is the same as `detail`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "type": "urn:touchbook:problem:customer_unknown",
+                "title": "Not Found",
+                "status": 404,
+                "detail": "no touchpoint was ever recorded for this customer",
+                "code": "customer_unknown",
+                "message": "no touchpoint was ever recorded for this customer",
+            }
+        ),
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    message: str
+    field: str | None = Field(None, description="The field it is about, as the sender wrote it.")
+    errors: list[WrongField] | None = Field(None, description="Every parameter that is wrong.")
+    id: str | None = Field(None, description="Of a failure on our side: the log has it too.")
+    set_aside: str | None = Field(None, description="The key under which an item was set aside.")
+    checks: dict[str, Any] | None = Field(None, description="What readiness found.")
+
+
+# Publishing
+
+
+class Segment(Open):
+    """What all of Segment's calls carry. `userId` or `anonymousId` is needed; null equals absent."""
+
+    userId: str | None = None  # noqa: N815  (Segment's own names)
+    anonymousId: str | None = None  # noqa: N815
+    messageId: str | None = Field(None, description="A retry has the same.")  # noqa: N815
+    timestamp: str | None = Field(None, description="When it happened, RFC 3339.")
+    sentAt: str | None = Field(None, description="When it was sent, by the same clock.")  # noqa: N815
+    context: dict[str, Any] | None = None
+    integrations: dict[str, Any] | None = None
+
+
+class Track(Segment):
+    model_config = ConfigDict(
+        json_schema_extra=_example(
+            {
+                "userId": "42",
+                "event": "Order Completed",
+                "properties": {"order_id": "A-1001", "total": 12.5, "currency": "EUR"},
+                "messageId": "order-a-1001",
+                "timestamp": _TIME,
+            }
+        )
+    )
+
+    event: str
+    properties: dict[str, Any] | None = None
+
+
+class Identify(Segment):
+    model_config = ConfigDict(
+        json_schema_extra=_example(
+            {
+                "userId": "42",
+                "traits": {"name": "Ann", "email": "ann@example.test"},
+                "messageId": "identify-42",
+            }
+        )
+    )
+
+    traits: dict[str, Any] | None = None
+
+
+class Page(Segment):
+    model_config = ConfigDict(
+        json_schema_extra=_example(
+            {
+                "anonymousId": "a-77",
+                "name": "Pricing",
+                "properties": {"path": "/pricing"},
+                "messageId": "page-1",
+            }
+        )
+    )
+
+    name: str | None = None
+    category: str | None = None
+    properties: dict[str, Any] | None = None
+
+
+class Screen(Page):
+    model_config = ConfigDict(
+        json_schema_extra=_example({"userId": "42", "name": "Cart", "messageId": "screen-1"})
+    )
+
+
+class Group(Segment):
+    model_config = ConfigDict(
+        json_schema_extra=_example({"userId": "42", "groupId": "company-9", "traits": {"plan": "gold"}})
+    )
+
+    groupId: str  # noqa: N815
+    traits: dict[str, Any] | None = None
+
+
+class Alias(Segment):
+    model_config = ConfigDict(
+        json_schema_extra=_example({"previousId": "a-77", "userId": "42", "messageId": "alias-1"})
+    )
+
+    previousId: str  # noqa: N815
+
+
+class Batch(Open):
+    """Many calls at once, each with its `type`. `context` and `integrations` are inherited by the items."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_example(
+            {
+                "batch": [
+                    {
+                        "type": "track",
+                        "userId": "42",
+                        "event": "chat_started",
+                        "messageId": "chat-1",
+                        "timestamp": _TIME,
+                    },
+                    {"type": "page", "anonymousId": "a-77", "name": "Pricing", "messageId": "page-1"},
+                ],
+                "sentAt": _TIME,
+            }
+        )
+    )
+
+    batch: list[Any]
+    sentAt: str | None = None  # noqa: N815
+    context: dict[str, Any] | None = None
+    integrations: dict[str, Any] | None = None
+
+
+SEGMENT_BODIES: dict[str, type[BaseModel]] = {
+    "track": Track,
+    "identify": Identify,
+    "page": Page,
+    "screen": Screen,
+    "group": Group,
+    "alias": Alias,
+    "batch": Batch,
+}
+
+_EVENT = {
+    "specversion": "1.0",
+    "id": "chat-77-1",
+    "source": "web-chat",
+    "type": "chat_message",
+    "time": _TIME,
+    "data": {"identifiers": {"user_id": "42"}, "thread": "chat-77", "text": "Where is my order?"},
+}
+
+
+class CloudEvent(Open):
+    """A CloudEvent 1.0. `data` holds the type's fields and `identifiers`."""
+
+    model_config = ConfigDict(json_schema_extra=_example(_EVENT))
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str = Field(description="The source your key belongs to.")
+    type: str = Field(description="One of GET /v1/schemas; others are welcome too.")
+    time: str | None = Field(None, description="When it happened, RFC 3339.")
+    dataschema: str | None = Field(
+        None, description="urn:touchbook:schema:TYPE:VERSION; the newest where absent."
+    )
+    channel: str | None = Field(None, description="Where it happened, if not on the channel of your key.")
+    data: dict[str, Any] | None = None
+
+
+class CloudEventBatch(RootModel[list[CloudEvent]]):
+    """Several events; each is judged alone."""
+
+    model_config = ConfigDict(json_schema_extra=_example([_EVENT]))
+
+
+class RejectedItem(Answer):
+    index: int = Field(description="Its place in the request, from 0.")
+    code: str
+    message: str
+
+
+class Published(Answer):
+    """What became of each item. Everything here is durable; what was rejected is set aside."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "success": True,
+                "accepted": 1,
+                "duplicates": 0,
+                "rejected": [
+                    {"index": 1, "code": "type_unknown", "message": "type: expected one of track, identify"}
+                ],
+                "positions": ["j1.1042", None],
+            }
+        ),
+    )
+
+    success: Literal[True]
+    accepted: int
+    duplicates: int
+    rejected: list[RejectedItem]
+    positions: list[Position | None] = Field(description="One per item, null where it was rejected.")
+
+
+class BrowserSettings(Open):
+    """What Segment's browser SDK starts with."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_example(
+            {
+                "integrations": {"Segment.io": {"apiKey": "KEY", "apiHost": "touchbook.example.test/v1"}},
+                "plan": {},
+            }
+        )
+    )
+
+    integrations: dict[str, Any]
+    plan: dict[str, Any]
+
+
+# Customers
+
+
+class IdentifierOut(Answer):
+    id: Key = Field(description="Its permanent id: any member's answers for the customer.")
+    type: str
+    value: str
+    first_seen: Time
+    last_seen: Time
+
+
+class RefusedLinks(Answer):
+    count: int
+    items: list[dict[str, Any]] = Field(
+        description="The first 20: what was claimed, and why it does not hold."
+    )
+
+
+class Card(Answer):
+    """Who a customer is."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "customer": _CUSTOMER,
+                "identifiers": [
+                    {
+                        "id": _CUSTOMER,
+                        "type": "user_id",
+                        "value": "42",
+                        "first_seen": _TIME,
+                        "last_seen": _TIME,
+                    }
+                ],
+                "refused_links": {"count": 0, "items": []},
+                "traits": {"name": "Ann"},
+                "first_seen": _TIME,
+                "last_seen": _TIME,
+                "touchpoints": 12,
+                "version": "5d41402abc4b2a76b9719d911017c592",
+            }
+        ),
+    )
+
+    customer: Key
+    identifiers: list[IdentifierOut]
+    refused_links: RefusedLinks
+    traits: dict[str, Any]
+    first_seen: Time
+    last_seen: Time
+    touchpoints: int
+    version: str
+
+
+class LookupIn(Answer):
+    """Whom to look up. In a body, so that no e-mail or phone ever stands in a URL."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra=_example({"type": "email", "value": "ann@example.test"})
+    )
+
+    type: str = Field(max_length=50)
+    value: str = Field(max_length=500)
+
+
+class Contact(Answer):
+    allowed: bool
+    reasons: list[str]
+
+
+class ScoreBrief(Answer):
+    value: int | None
+    tier: str | None
+
+
+class OpenMatters(Answer):
+    """Cases not closed, requests nobody answered, promises not kept."""
+
+    cases: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
+    promises: list[dict[str, Any]]
+
+
+class Topic(Answer):
+    topic: str
+    type: str
+    at: Time
+
+
+class Context(Answer):
+    """What a channel needs before it speaks, in one read. Keys of role read-scores see neither name nor traits."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "name": "Ann",
+                "traits": {"name": "Ann"},
+                "customer": _CUSTOMER,
+                "at": "2026-03-18",
+                "version": "5d41402abc4b2a76b9719d91",
+                "language": "en",
+                "preferences": {"channels": ["email"]},
+                "consents": {"offer": True},
+                "scores": {"trust": {"value": 62, "tier": "trusting"}},
+                "open": {"cases": [], "requests": [], "promises": []},
+                "preferred_channel": "email",
+                "last_topics": [{"topic": "delivery", "type": "chat_started", "at": _TIME}],
+                "purpose": "offer",
+                "contact": {"email": {"allowed": True, "reasons": []}},
+            }
+        ),
+    )
+
+    name: str | None = None
+    traits: dict[str, Any] | None = None
+    customer: Key
+    at: Day
+    version: str
+    language: str | None
+    preferences: dict[str, Any]
+    consents: dict[str, bool]
+    scores: dict[str, ScoreBrief]
+    open: OpenMatters
+    preferred_channel: str | None
+    last_topics: list[Topic]
+    purpose: str
+    contact: dict[str, Contact] = Field(description="Per channel, for the purpose asked about.")
+
+
+class ActorOut(Open):
+    kind: Literal["customer", "agent", "bot", "system"]
+    name: str | None = None
+
+
+_ITEM = {
+    "key": _KEY,
+    "id": "chat-77-1",
+    "type": "chat_message",
+    "family": "conversation",
+    "channel": "web_chat",
+    "source": "web-chat",
+    "direction": "in",
+    "actor": {"kind": "customer", "name": None},
+    "thread": "chat-77",
+    "occurred_at": _TIME,
+    "recorded_at": _TIME,
+    "position": "j1.1042",
+    "subject": _CUSTOMER,
+    "headline": "Wrote in chat",
+    "detail": "Where is my order?",
+    "icon": "message-circle",
+    "late": False,
+    "data": {"text": "Where is my order?"},
+    "marks": [],
+}
+
+
+class TimelineItem(Answer):
+    """One touchpoint as it reads on a timeline."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_example(_ITEM))
+
+    key: Key
+    id: str | None
+    type: str
+    family: str
+    channel: str
+    source: str
+    direction: Literal["in", "out", "internal"]
+    actor: ActorOut | None
+    thread: str | None
+    occurred_at: Time
+    recorded_at: Time
+    position: Position
+    subject: Key
+    headline: str
+    detail: str
+    icon: str
+    late: bool = Field(description="It arrived well after it happened.")
+    data: dict[str, Any]
+    marks: list[str] = Field(
+        description="What a reader should know about the data, e.g. money_without_currency."
+    )
+
+
+class Timeline(Answer):
+    """One page, newest first."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example({"items": [_ITEM], "next": None, "stream_from": "s1.1042.ab"}),
+    )
+
+    items: list[TimelineItem]
+    next: str | None
+    stream_from: str = Field(description="For ?after= of the stream: no gap and no double.")
+
+
+# Scores
+
+
+class NextTierOut(Answer):
+    tier: str
+    at: int
+    needs: int
+
+
+_SCORE = {
+    "scorecard_version": 1,
+    "milli_points": 24000,
+    "value": 37,
+    "tier": "returning",
+    "next_tier": {"tier": "loyal", "at": 50, "needs": 13},
+    "evidence": 6,
+    "parts": {"comes_back": 16000, "recommends": 8000},
+}
+
+
+class ScoreOut(Answer):
+    """`value` is 0–100, or null where there is too little evidence: silence is not distrust."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_example(_SCORE))
+
+    name: str | None = None
+    scorecard_version: int
+    milli_points: int
+    value: int | None = Field(ge=0, le=100)
+    tier: str | None
+    next_tier: NextTierOut | None
+    evidence: int
+    parts: dict[str, int]
+
+
+class Scores(Answer):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "customer": _CUSTOMER,
+                "at": "2026-03-02",
+                "version": "5d41402abc4b2a76",
+                "scores": {"loyalty": _SCORE},
+            }
+        ),
+    )
+
+    customer: Key
+    at: Day
+    version: str
+    scores: dict[str, ScoreOut]
+
+
+class ContributionOut(Answer):
+    part: str
+    component: str
+    signal: str | None
+    day: Day | None
+    count: int
+    total: int
+    milli_points: int
+    touchpoints: list[Key]
+
+
+class WithoutOut(Answer):
+    key: Key
+    score: ScoreOut
+
+
+class WithOut(Answer):
+    signal: str
+    score: ScoreOut
+
+
+class Explanation(Answer):
+    """The lines add up to the score's milli-points exactly."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "customer": _CUSTOMER,
+                "at": "2026-03-02",
+                "version": "5d41402abc4b2a76",
+                "score": _SCORE,
+                "contributions": [
+                    {
+                        "part": "comes_back",
+                        "component": "purchases",
+                        "signal": "purchase",
+                        "day": "2026-03-02",
+                        "count": 1,
+                        "total": 0,
+                        "milli_points": 10000,
+                        "touchpoints": [_KEY],
+                    }
+                ],
+                "without": None,
+                "with": None,
+            }
+        ),
+    )
+
+    customer: Key
+    at: Day
+    version: str
+    score: ScoreOut
+    contributions: list[ContributionOut]
+    without: WithoutOut | None
+    with_: WithOut | None = Field(alias="with")
+
+
+Ref = Annotated[str, Field(min_length=1, max_length=1000)]
+DayIn = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$", examples=["2026-03-02"])]
+
+
+class RefAt(Answer):
+    ref: Ref
+    at: DayIn | None = None
+
+
+class BatchGetIn(Answer):
+    """Which scores of whom; `at` is a UTC day, today where absent."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "customers": ["user_id:42", {"ref": "user_id:43", "at": "2026-01-31"}],
+                "scores": ["trust", "fatigue"],
+            }
+        ),
+    )
+
+    customers: list[Ref | RefAt] = Field(max_length=1000)
+    scores: list[str] | None = Field(None, max_length=100)
+    at: DayIn | None = None
+
+
+class BatchGetItem(Answer):
+    ref: str
+    customer: Key
+    at: Day
+    scores: dict[str, ScoreOut]
+
+
+class BatchGet(Answer):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "items": [
+                    {
+                        "ref": "user_id:42",
+                        "customer": _CUSTOMER,
+                        "at": "2026-03-02",
+                        "scores": {"loyalty": _SCORE},
+                    }
+                ],
+                "unknown": ["user_id:44"],
+            }
+        ),
+    )
+
+    items: list[BatchGetItem]
+    unknown: list[str]
+
+
+class Buying(Answer):
+    """Purchases of one day count as one purchase day; money in minor units by currency."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "customer": _CUSTOMER,
+                "at": "2026-03-18",
+                "first_day": "2026-01-02",
+                "last_day": "2026-03-02",
+                "purchase_days": 3,
+                "repeat_days": 2,
+                "recency_days": 59,
+                "age_days": 75,
+                "purchases": 4,
+                "revenue": {"EUR": 12500},
+                "refunds": {},
+            }
+        ),
+    )
+
+    customer: Key
+    at: Day
+    first_day: Day | None
+    last_day: Day | None
+    purchase_days: int
+    repeat_days: int
+    recency_days: int | None
+    age_days: int | None
+    purchases: int
+    revenue: dict[str, int]
+    refunds: dict[str, int]
+
+
+class Interest(Answer):
+    category: str
+    milli_points: int
+    count: int
+
+
+class ChannelUse(Answer):
+    channel: str
+    milli_points: int
+    count: int
+
+
+class Interests(Answer):
+    """What he looked at, bought and dismissed, decayed, by category; and the channels he uses."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "customer": _CUSTOMER,
+                "at": "2026-03-02",
+                "categories": [{"category": "tea", "milli_points": 2000, "count": 3}],
+                "channels": [{"channel": "email", "milli_points": 1000, "count": 1}],
+                "preferred_channel": "email",
+            }
+        ),
+    )
+
+    customer: Key
+    at: Day
+    categories: list[Interest]
+    channels: list[ChannelUse]
+    preferred_channel: str | None
+
+
+# Operators
+
+
+class SetAsideOut(Answer):
+    key: Key
+    reason: str
+    code: str
+    source: str
+    received_at: Time
+    raw: Any = Field(description="The item as it was sent.")
+
+
+class SetAsideList(Answer):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "items": [
+                    {
+                        "key": _KEY,
+                        "reason": "type: expected one of track, identify, page, screen, group, alias",
+                        "code": "type_unknown",
+                        "source": "web-shop",
+                        "received_at": _TIME,
+                        "raw": {"userId": "42", "type": "trakc"},
+                    }
+                ],
+                "next": None,
+            }
+        ),
+    )
+
+    items: list[SetAsideOut]
+    next: str | None
+
+
+class Redriven(Answer):
+    """What became of it. Accepted or a duplicate, it is set aside no longer."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {"outcome": "accepted", "position": "j1.1050", "code": None, "message": None}
+        ),
+    )
+
+    outcome: Literal["accepted", "duplicate", "rejected"]
+    position: Position | None
+    code: str | None
+    message: str | None
+
+
+class ScorecardOut(Open):
+    name: str
+    version: int
+    title: dict[str, str]
+    description: dict[str, str]
+
+
+class Scorecards(Answer):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "items": [
+                    {
+                        "name": "trust",
+                        "version": 1,
+                        "title": {"en": "Trust", "ru": "Доверие"},
+                        "description": {
+                            "en": "Did we do what we said?",
+                            "ru": "Сделали ли мы то, что сказали?",
+                        },
+                    }
+                ]
+            }
+        ),
+    )
+
+    items: list[ScorecardOut]
+
+
+_SCHEMA = {
+    "type": "chat_started",
+    "family": "conversation",
+    "version": 1,
+    "description": "The customer began a conversation in chat.",
+    "signals": ["chat_started"],
+    "shown_to_customer": True,
+    "from_public_key": True,
+    "server_side_only": False,
+}
+
+
+class SchemaSummary(Answer):
+    type: str
+    family: str
+    version: int
+    description: str
+    signals: list[str] = Field(description="Every signal it can give; its own name is always one.")
+    shown_to_customer: bool
+    from_public_key: bool = Field(description="A key that sits in a web page may send it.")
+    server_side_only: bool
+
+
+class Schemas(Answer):
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_example({"items": [_SCHEMA]}))
+
+    items: list[SchemaSummary]
+
+
+class SchemaOut(SchemaSummary):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example({**_SCHEMA, "json_schema": {"type": "object"}, "samples": []}),
+    )
+
+    json_schema: dict[str, Any]
+    samples: list[dict[str, Any]]
+
+
+class KeyIn(Answer):
+    """Origins make a publishing key public: a web page may hold it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {"role": "publish", "source": "web-shop", "channel": "web", "origins": []}
+        ),
+    )
+
+    role: RoleName
+    source: str
+    channel: str | None = None
+    origins: list[str] = Field(default_factory=list, max_length=50)
+
+
+_ACCESS_KEY: dict[str, Any] = {
+    "id": "a1b2c3d4e5f60718",
+    "role": "publish",
+    "source": "web-shop",
+    "channel": "web",
+    "origins": [],
+    "created_at": _TIME,
+    "revoked_at": None,
+}
+
+
+class KeyOut(Answer):
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_example(_ACCESS_KEY))
+
+    id: str
+    role: RoleName
+    source: str
+    channel: str | None
+    origins: list[str]
+    created_at: Time
+    revoked_at: Time | None
+
+
+class NewKey(KeyOut):
+    """The only time that `key` is shown."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra=_example({**_ACCESS_KEY, "key": "tb_publish_SECRET"})
+    )
+
+    key: str
+
+
+class KeyList(Answer):
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_example({"items": [_ACCESS_KEY]}))
+
+    items: list[KeyOut]
+
+
+class Health(Answer):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra=_example({"status": "up", "version": "0.1.0"})
+    )
+
+    status: Literal["up"]
+    version: str
+
+
+class Readiness(Answer):
+    """Each check says "ok" or what is wrong."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {"status": "ready", "checks": {"journal": "ok", "follower": "ok", "lag": "ok"}}
+        ),
+    )
+
+    status: Literal["ready"]
+    checks: dict[str, str]
+
+
+BODIES: tuple[type[BaseModel], ...] = (LookupIn, BatchGetIn, KeyIn)
+"""Request bodies that routes read themselves."""

@@ -1,0 +1,215 @@
+"""What all reads of a customer share: the language, the wait for what was just published, the ETag, the bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Any
+
+from anyio.to_thread import run_sync
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+
+from touchbook.api.answers import json_answer
+from touchbook.api.paths import decoded
+from touchbook.api.seen import seen_of
+from touchbook.errors import Refused, Rejected
+from touchbook.ledger import Day, day_of
+from touchbook.positions import position_of
+from touchbook.projections.customers import Customer
+from touchbook.schemas.display import LANGUAGES, Language
+from touchbook.schemas.times import day_number, milliseconds
+from touchbook.streams.follow import Follower
+from touchbook.wiring import Book, now
+
+LONGEST_WAIT = 30
+"""Seconds; a client that asks to wait longer waits so long."""
+
+Tell = Callable[[Customer], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for what, taken from the request. Times are milliseconds, days UTC."""
+
+    request: Request
+    book: Book
+    ref: str
+    role: str
+    language: Language
+    now: int
+
+    @classmethod
+    def of(cls, request: Request) -> Asked:
+        key = seen_of(request.scope).key
+        return cls(
+            request=request,
+            book=request.app.state.book,
+            ref=decoded(request.path_params.get("ref", "")),
+            role=key.role if key else "",
+            language=language_of(request.headers.get("accept-language", "")),
+            now=now(),
+        )
+
+    @property
+    def today(self) -> Day:
+        return day_of(self.now)
+
+    def at(self) -> Day:
+        """The day asked about in `?at=`, or today."""
+        text = self.request.query_params.get("at")
+        return self.today if text is None else day("at", text)
+
+
+async def answer(
+    asked: Asked,
+    tell: Tell,
+    *,
+    find: Callable[[], Customer] | None = None,
+    moment: Callable[[Customer], str] | None = None,
+    worded: bool = False,
+) -> Response:
+    """The answer to one read: 304 where the client has it already, which is known before anything is computed.
+
+    `moment` is what else time alone changes in the answer; `worded` says that it is in the language asked for.
+    """
+    headers = await waited(asked)
+    if worded:
+        headers |= {"Content-Language": asked.language, "Vary": "Accept-Language"}
+    return await run_sync(partial(_answer, asked, tell, find, moment, headers))
+
+
+def _answer(
+    asked: Asked,
+    tell: Tell,
+    find: Callable[[], Customer] | None,
+    moment: Callable[[Customer], str] | None,
+    headers: dict[str, str],
+) -> Response:
+    customer = find() if find else asked.book.customers.find(asked.ref)
+    tag = tag_of(asked, customer, moment(customer) if moment else "")
+    headers = {**headers, "ETag": tag}
+    if has(asked.request.headers, tag):
+        return Response(status_code=304, headers=headers)
+    return json_answer(tell(customer), headers=headers)
+
+
+def tag_of(asked: Asked, customer: Customer, moment: str) -> str:
+    """A strong ETag over everything the answer depends on. It is taken before the answer is computed: a touchpoint
+    that arrives between makes the answer newer than its tag, and the next poll brings it once more."""
+    book, scope = asked.book, asked.request.scope
+    parts = (
+        customer.id,
+        customer.version,
+        str(asked.today),
+        book.scorecards.fingerprint,
+        book.projections.version(),
+        asked.request.app.version,
+        asked.language,
+        asked.role,
+        scope["path"],
+        scope["query_string"].decode("latin-1"),
+        moment,
+    )
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return f'"{digest[:32]}"'
+
+
+def has(headers: Headers, tag: str) -> bool:
+    """Whether the client has the answer with this tag (If-None-Match; weak comparison, as RFC 9110 says)."""
+    known = [one.strip().removeprefix("W/") for one in ",".join(headers.getlist("if-none-match")).split(",")]
+    return tag in known or "*" in known
+
+
+def language_of(accepted: str) -> Language:
+    """The best of ours by Accept-Language; English where it names none of them."""
+    best: tuple[float, Language] = (0.0, "en")
+    for one in accepted.split(","):
+        name, _, parameters = one.strip().lower().partition(";")
+        quality = _quality(parameters)
+        for ours in LANGUAGES:
+            if name.partition("-")[0].strip() in (ours, "*") and quality > best[0]:
+                best = (quality, ours)
+    return best[1]
+
+
+def _quality(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    try:
+        return min(max(float(value), 0.0), 1.0) if name.strip() == "q" else 1.0
+    except ValueError:
+        return 0.0
+
+
+def day(name: str, text: str) -> Day:
+    """The day in a parameter. Raises `Refused` naming it."""
+    try:
+        return day_number(text)
+    except ValueError:
+        raise wrong(name, "expected a UTC day as YYYY-MM-DD") from None
+
+
+def moment(name: str, text: str | None, *, end: bool = False) -> int | None:
+    """The milliseconds of a parameter that is a time or a day; of a day the beginning, or with `end` the end."""
+    if text is None:
+        return None
+    try:
+        if len(text) == 10:
+            return (date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal() + end) * 86_400_000
+        return milliseconds(text, name)
+    except (ValueError, Rejected):
+        raise wrong(name, "expected a UTC day as YYYY-MM-DD, or an RFC 3339 time with a zone") from None
+
+
+def wrong(name: str, expected: str) -> Refused:
+    return Refused(422, "parameter_invalid", f"query {name}: {expected}")
+
+
+async def waited(asked: Asked) -> dict[str, str]:
+    """Waits as `Prefer: wait=N` says for every `min_position` to be visible; the header that tells it was."""
+    positions = asked.request.query_params.getlist("min_position")
+    if not positions:
+        return {}
+    try:
+        position = max(position_of(token) for token in positions)
+    except ValueError:
+        raise wrong("min_position", "expected positions that publishing answered") from None
+    seconds = seconds_of(asked.request.headers)
+    if seconds is None or not await visible(asked.book.follower, position, seconds):
+        return {}
+    return {"Preference-Applied": "wait"}
+
+
+def seconds_of(headers: Headers) -> int | None:
+    """The wait of a Prefer header (RFC 7240), at most LONGEST_WAIT; None where it asks for none."""
+    for preference in ",".join(headers.getlist("prefer")).split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        value = value.strip().strip('"')
+        if name.strip().lower() == "wait" and value.isascii() and value.isdigit():
+            return min(int(value[:9]), LONGEST_WAIT)
+    return None
+
+
+async def visible(follower: Follower, position: int, seconds: float) -> bool:
+    """Whether reads see `position` within so many seconds. Waits without holding a thread."""
+    loop = asyncio.get_running_loop()
+    reached = asyncio.Event()
+
+    def heard(folded: int) -> None:
+        if folded >= position and not loop.is_closed():
+            loop.call_soon_threadsafe(reached.set)
+
+    forget = follower.listen(heard)
+    try:
+        if follower.folded < position:
+            await asyncio.wait_for(reached.wait(), seconds)
+        return True
+    except TimeoutError:
+        return False
+    finally:
+        forget()

@@ -1,0 +1,38 @@
+"""What is known about one request while it is answered; every layer of the application shares it.
+
+It is what logs may say of a request: the template of its route and who asked, never the path, the query or a key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from touchbook.streams.control import AccessKey
+from touchbook.streams.metrics import NOBODY
+
+_NAME = "touchbook.seen"
+
+
+@dataclass(slots=True)
+class Seen:
+    """`route` is the template of the route that answers; `key` the access key, once it is known; `cross_origin` says
+    that pages of the key's origins may read the answer; `counted`, that the counters know what became of its items."""
+
+    route: str = "(no such route)"
+    key: AccessKey | None = None
+    cross_origin: bool = False
+    counted: bool = False
+
+    @property
+    def source(self) -> str:
+        return self.key.source if self.key else NOBODY
+
+
+def seen_of(scope: Scope) -> Seen:
+    """The one `Seen` of this request; made where there is none yet."""
+    seen: Seen | None = scope.get(_NAME)
+    if seen is None:
+        seen = scope[_NAME] = Seen()
+    return seen

@@ -1,0 +1,114 @@
+"""A running server, asked over HTTP. Its refusals and its silence become the errors that exit codes are made of."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+import touchbook
+from touchbook.cli.exits import RefusedByServer, Unreachable
+from touchbook.cli.options import address
+
+TIMEOUT = httpx.Timeout(60, connect=10)
+TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+NO_TOUCHBOOK = "this is not an answer of a Touchbook; check --to, and what stands before the server"
+
+OnWait = Callable[[str, float], None]
+"""Told (why, seconds) before every wait."""
+
+
+class Server:
+    """One server and the key it is asked with. Use it as a context."""
+
+    def __init__(self, to: str, key: str | None) -> None:
+        """Raises `WrongUse` for an address or key that cannot be one."""
+        self.address, secret = address(to, key)
+        self._client = httpx.Client(
+            base_url=self.address,
+            headers={"Authorization": f"Bearer {secret}", "User-Agent": f"touchbook/{touchbook.__version__}"},
+            timeout=TIMEOUT,
+            trust_env=urlsplit(to).hostname not in LOOPBACK,  # a proxy has no business with this machine
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(
+        self, path: str, query: Mapping[str, Any] | None = None, language: str | None = None
+    ) -> dict[str, Any]:
+        """The answer's JSON. Query values that are None are left out."""
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        headers = {"Accept-Language": language} if language else {}
+        return self._content(self._once("GET", path, params=given, headers=headers))
+
+    def post(self, path: str, content: Any = None) -> dict[str, Any]:
+        return self._content(self._once("POST", path, json=content))
+
+    def insist(
+        self, path: str, body: bytes, media_type: str, patience: float, on_wait: OnWait
+    ) -> dict[str, Any]:
+        """Posts until the server answers for good. Silence and 408, 429 and 5xx are tried again with the same body,
+        for at most `patience` seconds, and never sooner than the server's Retry-After says."""
+        deadline = time.monotonic() + patience
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                answer = self._once("POST", path, content=body, headers={"Content-Type": media_type})
+                if answer.status_code not in TRY_AGAIN:
+                    return self._content(answer)
+                failure: Exception = _refusal(answer)
+                why, told = f"it answered {answer.status_code}", _retry_after(answer)
+            except Unreachable as error:
+                failure, why, told = error, "it does not answer", 0.0
+            wait = max(told, pause * random.uniform(0.75, 1.25))  # not all senders at the same moment
+            if time.monotonic() + wait > deadline:
+                raise failure
+            on_wait(why, wait)
+            time.sleep(wait)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise Unreachable(self.address, type(error).__name__) from None
+
+    def _content(self, answer: httpx.Response) -> dict[str, Any]:
+        if answer.status_code not in (200, 201):
+            raise _refusal(answer)
+        try:
+            content = answer.json()
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise RefusedByServer(answer.status_code, "no_touchbook", NO_TOUCHBOOK)
+        return content
+
+
+def segment(text: str) -> str:
+    """The text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _refusal(answer: httpx.Response) -> RefusedByServer:
+    """The problem the server answered with."""
+    try:
+        problem = answer.json()
+        return RefusedByServer(answer.status_code, str(problem["code"]), str(problem["message"]))
+    except (ValueError, KeyError, TypeError):
+        return RefusedByServer(answer.status_code, "no_touchbook", NO_TOUCHBOOK)
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    text = answer.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdecimal() else 0.0

@@ -1,0 +1,405 @@
+"""The kinds of line a scorecard can have: what each is told, and what it gives for a ledger.
+
+Integers throughout and truncation **toward zero**, as `/` in SQLite and `intDiv` in ClickHouse do, so
+that the same line is also one SQL statement. Weights and points are milli-points, half-lives and ages
+are whole UTC days; an age is the day asked about minus the day of the row, and rows after that day do
+not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+MILLION = 10**6
+LARGEST = 2**62
+"""No product a component can make may reach this: it must fit a signed 64-bit integer in any SQL engine."""
+
+Aged = Mapping[str, Sequence[tuple[int, int, int]]]
+"""A ledger as seen from one day: signal -> (age, count, total) of each of its rows, in no order."""
+
+Line = tuple[str, str | None, int | None, int, int]
+"""(component, signal, age, milli-points, weight as evidence in millionths); signal and age name a row."""
+
+
+def quotient(number: int, divisor: int) -> int:
+    """Division by a positive number, truncated toward zero."""
+    return number // divisor if number >= 0 else -(-number // divisor)
+
+
+@lru_cache(maxsize=1024)
+def decay_table(half_life: int) -> tuple[int, ...]:
+    """round(2^(-age/half_life) · 10^6) by age in days, half to even; beyond its end (21 half-lives) all is 0.
+
+    Within the first half-life each day is a fixed part of the day before (to 50 digits), and every later
+    one is halved exactly, so the one real tie (7 half-lives, 7812.5) is a tie here too.
+    """
+    with localcontext() as context:
+        context.prec = 50
+        first, daily = [Decimal(MILLION)], Decimal(2) ** (Decimal(-1) / half_life)
+        while len(first) < half_life:
+            first.append(first[-1] * daily)
+        table = [int((v / 2**n).to_integral_value(ROUND_HALF_EVEN)) for n in range(21) for v in first]
+    while not table[-1]:
+        table.pop()
+    return tuple(table)
+
+
+def _at(decay: tuple[int, ...], age: int) -> int:
+    return decay[age] if age < len(decay) else 0
+
+
+def days_with(rows: Aged, signals: Iterable[str]) -> dict[int, str]:
+    """The ages at which any of the signals was counted, each with the first of them (in the order given)."""
+    found: dict[int, str] = {}
+    for signal in signals:
+        if signal in rows:
+            for age, count, _ in rows[signal]:
+                if count > 0:
+                    found.setdefault(age, signal)
+    return found
+
+
+def rows_on(rows: Aged, signals: Iterable[str], ages: Iterable[int]) -> list[tuple[str, int]]:
+    """Every counted (signal, age) at these ages, newest first."""
+    wanted = set(ages)
+    found = {
+        (age, signal)
+        for signal in signals
+        for age, count, _ in rows.get(signal, ())
+        if count and age in wanted
+    }
+    return [(signal, age) for age, signal in sorted(found)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One line of a scorecard: where its points come from, and `why` it is there.
+
+    `lines(rows)`       its rows; the component is by definition their sum
+    `most(rows, days)`  no day from the one the rows are seen from to `days` before it gives more than this
+    `behind(…)`         the rows of the ledger that one of its lines speaks of
+    `largest()`         the largest product its arithmetic can meet
+    """
+
+    kind: ClassVar[str]
+    id: str
+    why: str
+    signals: tuple[str, ...] = ()
+
+    def lines(self, rows: Aged) -> list[Line]:
+        raise NotImplementedError
+
+    def most(self, rows: Aged, days: int) -> int:
+        raise NotImplementedError
+
+    def largest(self) -> int:
+        raise NotImplementedError
+
+    def behind(self, rows: Aged, signal: str, age: int) -> list[tuple[str, int]]:
+        return rows_on(rows, self.signals, [age])
+
+    def describe(self) -> dict[str, Any]:
+        told = {f.name.rstrip("_"): getattr(self, f.name) for f in fields(self) if f.name != "decay"}
+        return {
+            "id": told.pop("id"),
+            "kind": self.kind,
+            "why": told.pop("why"),
+            **told,
+            "signals": [*self.signals],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base(Component):
+    """A starting amount, the same for everybody."""
+
+    kind: ClassVar[str] = "base"
+    points: int
+
+    def lines(self, rows: Aged) -> list[Line]:
+        return [(self.id, None, None, self.points, 0)]
+
+    def most(self, rows: Aged, days: int) -> int:
+        return self.points
+
+    def largest(self) -> int:
+        return abs(self.points) * MILLION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decayed(Component):
+    """Points for every (signal, day): min(cap, count) · weight · decay / 10^6.
+
+    `of` total takes total / `unit` instead of the count, capped alike on both sides of 0; rows younger than
+    `min_age` days are left out (yet). The cap is per signal and day.
+    """
+
+    kind: ClassVar[str] = "decayed"
+    weight: int
+    half_life: int
+    cap: int
+    of: Literal["count", "total"] = "count"
+    unit: int = 1
+    min_age: int = 0
+    decay: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decay", decay_table(self.half_life))
+
+    def _weighted(self, rows: Aged) -> Iterator[tuple[str, int, int]]:
+        weight, cap = self.weight, self.cap
+        for signal in self.signals:
+            for age, count, total in rows.get(signal, ()):
+                amount = count if self.of == "count" else max(quotient(total, self.unit), -cap)
+                yield signal, age, (amount if amount < cap else cap) * weight
+
+    def lines(self, rows: Aged) -> list[Line]:
+        decay, end = self.decay, len(self.decay)
+        return [
+            (self.id, signal, age, points, 0)
+            for signal, age, weighted in self._weighted(rows)
+            if self.min_age <= age < end and (points := quotient(weighted * decay[age], MILLION))
+        ]
+
+    def most(self, rows: Aged, days: int) -> int:
+        """Gains at their youngest; losses at their oldest, and only if there on all of these days."""
+        most = 0
+        for _, age, weighted in self._weighted(rows):
+            youngest = max(age - days, self.min_age)
+            if weighted > 0 and youngest <= age:
+                most += weighted * _at(self.decay, youngest) // MILLION
+            elif weighted < 0 and age - days >= self.min_age:
+                most += quotient(weighted * _at(self.decay, age), MILLION)
+        return most
+
+    def largest(self) -> int:
+        return self.cap * abs(self.weight) * MILLION
+
+    def behind(self, rows: Aged, signal: str, age: int) -> list[tuple[str, int]]:
+        return [(signal, age)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One line of a balance. `sign`: good 1, bad -1, neutral 0 (weighs, but pulls to neither side)."""
+
+    why: str
+    signals: tuple[str, ...]
+    sign: Literal[1, 0, -1]
+    weight: int
+    half_life: int
+    cap: int
+    decay: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decay", decay_table(self.half_life))
+
+    def describe(self) -> dict[str, Any]:
+        side = {1: "good", 0: "neutral", -1: "bad"}[self.sign]
+        told = {"why": self.why, "signals": [*self.signals], side: self.weight}
+        return told | {"half_life": self.half_life, "cap": self.cap}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance(Component):
+    """Good against bad, with a prior, as in beta reputation (Jøsang and Ismail, 2002).
+
+    Every row gives ± min(cap, count) · weight · decay · swing / D, where D is the sum of all rows'
+    weights plus `prior` (in the same small units, · 10^6). Good never lowers it and bad never raises it,
+    but for a milli-point of truncation per row.
+    """
+
+    kind: ClassVar[str] = "balance"
+    swing: int
+    prior: int
+    evidence: tuple[Evidence, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signals", tuple(dict.fromkeys(s for e in self.evidence for s in e.signals)))
+
+    def lines(self, rows: Aged) -> list[Line]:
+        terms, below = [], self.prior * MILLION
+        for evidence in self.evidence:
+            decay, end, weight, cap = evidence.decay, len(evidence.decay), evidence.weight, evidence.cap
+            for signal in evidence.signals:
+                for age, count, _ in rows.get(signal, ()):
+                    if age < end and (weighed := (count if count < cap else cap) * weight * decay[age]):
+                        terms.append((signal, age, evidence.sign * weighed * self.swing, weighed))
+                        below += weighed
+        return [
+            (self.id, signal, age, quotient(points, below), weighed) for signal, age, points, weighed in terms
+        ]
+
+    def most(self, rows: Aged, days: int) -> int:
+        return self.swing
+
+    def largest(self) -> int:
+        return max(e.cap * e.weight for e in self.evidence) * self.swing * MILLION
+
+    def behind(self, rows: Aged, signal: str, age: int) -> list[tuple[str, int]]:
+        return [(signal, age)]
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "why": self.why,
+            "swing": self.swing,
+            "prior": self.prior,
+            "evidence": [evidence.describe() for evidence in self.evidence],
+            "signals": [*self.signals],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class First(Component):
+    """weight · decay at the earliest day any of the signals was counted."""
+
+    kind: ClassVar[str] = "first"
+    weight: int
+    half_life: int
+    decay: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decay", decay_table(self.half_life))
+
+    def _points(self, age: int) -> int:
+        return quotient(self.weight * _at(self.decay, age), MILLION)
+
+    def lines(self, rows: Aged) -> list[Line]:
+        days = days_with(rows, self.signals)
+        return [(self.id, days[age], age, self._points(age), 0) for age in [max(days)]] if days else []
+
+    def most(self, rows: Aged, days: int) -> int:
+        first = max(days_with(rows, self.signals), default=None)
+        if first is None or (self.weight < 0 and first < days):
+            return 0
+        return self._points(first) if self.weight < 0 else self._points(max(first - days, 0))
+
+    def largest(self) -> int:
+        return abs(self.weight) * MILLION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recency(First):
+    """weight · decay at the latest day any of the signals was counted."""
+
+    kind: ClassVar[str] = "recency"
+
+    def lines(self, rows: Aged) -> list[Line]:
+        days = days_with(rows, self.signals)
+        return [(self.id, days[age], age, self._points(age), 0) for age in [min(days)]] if days else []
+
+    def most(self, rows: Aged, days: int) -> int:
+        return max(self.weight, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveDays(Component):
+    """weight for each distinct day younger than `window`, the newest `max_days` of them."""
+
+    kind: ClassVar[str] = "active_days"
+    weight: int
+    window: int
+    max_days: int
+
+    def lines(self, rows: Aged) -> list[Line]:
+        days = days_with(rows, self.signals)
+        ages = sorted(age for age in days if age < self.window)[: self.max_days]
+        return [(self.id, days[age], age, self.weight, 0) for age in ages]
+
+    def most(self, rows: Aged, days: int) -> int:
+        ages = sum(age < self.window + days for age in days_with(rows, self.signals))
+        return max(self.weight, 0) * min(ages, self.max_days)
+
+    def largest(self) -> int:
+        return abs(self.weight) * self.max_days * MILLION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streak(Component):
+    """weight for each unbroken period after the first, at most `max_periods`, newest first.
+
+    Periods of `period` days are counted back from the day asked about; the running one may still be empty.
+    """
+
+    kind: ClassVar[str] = "streak"
+    weight: int
+    period: int
+    max_periods: int
+
+    def lines(self, rows: Aged) -> list[Line]:
+        days = days_with(rows, self.signals)
+        newest = {age // self.period: age for age in sorted(days, reverse=True)}
+        run, period = [], 0 if 0 in newest else 1
+        while period in newest:
+            run.append(newest[period])
+            period += 1
+        return [(self.id, days[age], age, self.weight, 0) for age in run[:-1][: self.max_periods]]
+
+    def most(self, rows: Aged, days: int) -> int:
+        """Wherever the periods begin, two of them without a day break a run, and a run of n periods takes n
+        days that lie more than n - 2 periods apart; it can only be one that begins near these days."""
+        longest = inside = first = last = 0
+        for age in sorted(days_with(rows, self.signals)):
+            if not inside or age - last >= 2 * self.period:
+                first, inside = age, 0
+            inside, last = inside + 1, age
+            if first < days + 2 * self.period:
+                longest = max(longest, min(inside - 1, (age - first) // self.period + 1))
+        return max(self.weight, 0) * min(longest, self.max_periods)
+
+    def largest(self) -> int:
+        return abs(self.weight) * self.max_periods * MILLION
+
+    def behind(self, rows: Aged, signal: str, age: int) -> list[tuple[str, int]]:
+        begin = age - age % self.period
+        return rows_on(rows, self.signals, range(begin, begin + self.period))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap(Component):
+    """How overdue he is by his own rhythm: days since the last ÷ his usual gap, in permille.
+
+    Nothing up to `from`, the whole weight at `full`, a straight line between. The usual gap is the lower
+    median of the latest `last` gaps, `default_gap` while there are fewer than `min_gaps`, and never
+    taken below `floor_gap`.
+    """
+
+    kind: ClassVar[str] = "gap"
+    weight: int
+    from_: int
+    full: int
+    last: int
+    min_gaps: int
+    default_gap: int
+    floor_gap: int
+
+    def _usual(self, ages: Sequence[int]) -> int:
+        gaps = sorted(older - age for age, older in pairwise(ages[: self.last + 1]))
+        usual = gaps[(len(gaps) - 1) // 2] if len(gaps) >= self.min_gaps else self.default_gap
+        return max(usual, self.floor_gap)
+
+    def lines(self, rows: Aged) -> list[Line]:
+        days = days_with(rows, self.signals)
+        if not days:
+            return []
+        ages = sorted(days)
+        span = self.full - self.from_
+        late = min(max(ages[0] * 1000 // self._usual(ages) - self.from_, 0), span)
+        return [(self.id, days[ages[0]], ages[0], quotient(self.weight * late, span), 0)]
+
+    def most(self, rows: Aged, days: int) -> int:
+        return max(self.weight, 0)
+
+    def largest(self) -> int:
+        return abs(self.weight) * self.full
+
+    def behind(self, rows: Aged, signal: str, age: int) -> list[tuple[str, int]]:
+        """The last day and those the rhythm was taken from."""
+        return rows_on(rows, self.signals, sorted(days_with(rows, self.signals))[: self.last + 1])

@@ -1,0 +1,44 @@
+"""The ledger: what everything rests on. Per (signal, UTC day) a count and a total, plain integers, nothing else.
+
+Integer addition commutes, so no order of arrival, no partitioning and no merge can change what is computed from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Day = int
+"""Days since 1970-01-01, UTC."""
+
+Row = tuple[str, Day]
+Ledger = dict[Row, tuple[int, int]]
+"""(signal, day) -> (count, total)."""
+
+MILLISECONDS_A_DAY = 86_400_000
+MAX_TOTAL = 10**12
+"""Amounts beyond this are refused at the door; it bounds every product a scorecard can make."""
+
+
+def day_of(milliseconds: int) -> Day:
+    """The UTC day of a time in milliseconds; right for times before 1970 too."""
+    return milliseconds // MILLISECONDS_A_DAY
+
+
+def add(ledger: Ledger, signal: str, day: Day, count: int = 1, total: int = 0) -> None:
+    """Adds to a private working copy, in place."""
+    known = ledger.get((signal, day))
+    ledger[signal, day] = (count, total) if known is None else (known[0] + count, known[1] + total)
+
+
+def merged(ledgers: Iterable[Ledger]) -> Ledger:
+    """The ledger of a customer: his members' ledgers added row by row. The inputs are left alone."""
+    out: Ledger = {}
+    for ledger in ledgers:
+        for (signal, day), (count, total) in ledger.items():
+            add(out, signal, day, count, total)
+    return out
+
+
+def until(ledger: Ledger, day: Day) -> Ledger:
+    """The ledger as it stood at the end of `day`: later rows do not exist."""
+    return {row: amount for row, amount in ledger.items() if row[1] <= day}

@@ -1,0 +1,165 @@
+"""Registers when read: the latest values of a customer, and the matters still open between him and us.
+
+Nothing here is stored as a verdict: what is open, overdue or unanswered is computed for the moment asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The latest value of a register, and the touchpoint that set it. Times are milliseconds UTC."""
+
+    kind: str
+    key: str
+    value: Any
+    occurred_at: int
+    touchpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a thread. `subject` is the permanent id it was recorded under."""
+
+    subject: str
+    thread: str
+    occurred_at: int
+    key: str
+    role: str
+    public: bool
+    channel: str
+
+    @property
+    def answers(self) -> bool:
+        """A public word of ours answers every message of the customer before it."""
+        return self.public and self.role != "customer"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCase:
+    """A case or order that is not closed. `opened_at` is None where only a later stage was ever heard of."""
+
+    kind: str
+    id: str
+    stage: str | None
+    title: str | None
+    opened_at: int | None
+    changed_at: int
+    touchpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A customer's words nobody answered yet: `since` the first of them, `messages` how many."""
+
+    thread: str
+    channel: str
+    since: int
+    messages: int
+    touchpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What we promised. `state`: open, overdue (due and not heard of), kept or broken."""
+
+    id: str
+    what: str | None
+    due: int | None
+    state: str
+    touchpoint: str
+
+
+def latest(settings: Iterable[Setting]) -> list[Setting]:
+    """Of several members' registers the latest value of each (kind, key), in their order; a tie goes to the greater
+    touchpoint key."""
+    best: dict[tuple[str, str], Setting] = {}
+    for setting in settings:
+        known = best.get((setting.kind, setting.key))
+        if known is None or (known.occurred_at, known.touchpoint) < (setting.occurred_at, setting.touchpoint):
+            best[setting.kind, setting.key] = setting
+    return [best[name] for name in sorted(best)]
+
+
+def values_of(settings: Iterable[Setting], kind: str) -> dict[str, Any]:
+    """key → value of the registers of a kind; cleared ones (None) are left out."""
+    return {one.key: one.value for one in settings if one.kind == kind and one.value is not None}
+
+
+def open_cases(settings: Iterable[Setting]) -> list[OpenCase]:
+    """Cases and orders not closed, oldest first. A stage heard of without a state is open."""
+    by_kind: dict[str, dict[str, Setting]] = {"case": {}, "case_opened": {}, "case_stage": {}}
+    for setting in settings:
+        if setting.kind in by_kind:
+            by_kind[setting.kind][setting.key] = setting
+    found = []
+    for key in {*by_kind["case"], *by_kind["case_opened"], *by_kind["case_stage"]}:
+        state, opened, stage = (by_kind[kind].get(key) for kind in ("case", "case_opened", "case_stage"))
+        if state is not None and state.value.get("state") == "closed":
+            continue
+        heard = [one for one in (state, opened, stage) if one is not None]
+        last = max(heard, key=lambda one: (one.occurred_at, one.touchpoint))
+        kind, _, id = key.partition(":")
+        found.append(
+            OpenCase(
+                kind=kind,
+                id=id,
+                stage=stage.value.get("stage") if stage else None,
+                title=opened.value.get("title") if opened else None,
+                opened_at=opened.occurred_at if opened else None,
+                changed_at=last.occurred_at,
+                touchpoint=last.touchpoint,
+            )
+        )
+    return sorted(found, key=lambda case: (case.opened_at or case.changed_at, case.kind, case.id))
+
+
+def open_requests(turns: Iterable[Turn]) -> list[OpenRequest]:
+    """Per thread the customer's messages after our last public word, if there are any; the longest waiting first."""
+    found = []
+    ordered = sorted(turns, key=lambda turn: (turn.thread, turn.occurred_at, turn.key))
+    for thread, those in groupby(ordered, key=lambda turn: turn.thread):
+        waiting: list[Turn] = []
+        for turn in those:
+            if turn.answers:
+                waiting.clear()
+            elif turn.role == "customer":
+                waiting.append(turn)
+        if waiting:
+            first = waiting[0]
+            found.append(OpenRequest(thread, first.channel, first.occurred_at, len(waiting), first.key))
+    return sorted(found, key=lambda request: (request.since, request.thread))
+
+
+def promises(settings: Iterable[Setting], now: int) -> list[Promise]:
+    """Every promise with its state at `now`, the earliest due first."""
+    made: dict[str, Setting] = {}
+    outcomes: dict[str, Setting] = {}
+    for setting in settings:
+        if setting.kind == "promise":
+            made[setting.key] = setting
+        elif setting.kind == "promise_outcome":
+            outcomes[setting.key] = setting
+    found = []
+    for id in {*made, *outcomes}:
+        promise, outcome = made.get(id), outcomes.get(id)
+        due = promise.value.get("due") if promise else None
+        state = outcome.value.get("state", "open") if outcome else "open"
+        if state == "open" and due is not None and due < now:
+            state = "overdue"
+        source = outcome or promise
+        assert source is not None
+        what = promise.value.get("what") if promise else None
+        found.append(Promise(id, what, due, state, source.touchpoint))
+    return sorted(found, key=lambda one: (one.due if one.due is not None else 2**62, one.id))
+
+
+def next_boundary(settings: Iterable[Setting], now: int) -> int:
+    """The last moment at or before `now` at which time alone changed an answer: a promise fell due."""
+    dues = [one.value.get("due") for one in settings if one.kind == "promise" and isinstance(one.value, dict)]
+    return max((due for due in dues if due is not None and due < now), default=0)

@@ -1,0 +1,88 @@
+"""Every setting, with its unit, default and meaning.
+
+A value is looked for in this order: the command line, `TOUCHBOOK_<NAME>` in the environment, the TOML file named by
+`--config` or `TOUCHBOOK_CONFIG`, the default here. Nothing reads the environment at import.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import ByteSize, Field
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Settings(BaseSettings):
+    """How one Touchbook runs. Sizes are bytes ("4MiB" is understood), times seconds unless the name says days."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TOUCHBOOK_", frozen=True, extra="forbid", validate_default=True
+    )
+
+    data: Path = Field(Path("touchbook-data"), description="The data directory.")
+    host: str = Field("127.0.0.1", description="The address the server listens on.")
+    port: int = Field(8750, ge=0, le=65535, description="The port the server listens on; 0 takes a free one.")
+    master_key: Path | None = Field(
+        None,
+        description="File of the master key that wraps all others; by default `master.key` in the data directory.",
+    )
+    phone_region: str | None = Field(
+        None,
+        pattern=r"^[A-Z]{2}$",
+        description="Country of phone numbers without +, for example RU. Written into the journal at creation.",
+    )
+    mappings: tuple[Path, ...] = Field((), description="Mapping files, read after the built-in one.")
+    scorecards: Path | None = Field(
+        None, description="Folder of scorecards; by default the seven shipped ones."
+    )
+    max_request: ByteSize = Field(ByteSize(4 * 2**20), gt=0, description="Largest request body, inflated.")
+    max_item: ByteSize = Field(
+        ByteSize(64 * 2**10), gt=0, description="Largest single item; a larger one is rejected."
+    )
+    max_items: int = Field(5_000, ge=1, le=20_000, description="Most items in one batch.")
+    max_queue: int = Field(20_000, ge=1, description="Touchpoints that may wait for the journal before 503.")
+    max_in_flight: int = Field(256, ge=0, description="Publishing requests answered at a time before 503.")
+    set_aside_days: int = Field(90, ge=1, description="How long what was set aside is kept.")
+    late_after: int = Field(
+        3_600, ge=0, description="Seconds between happening and arrival that mark a touchpoint late."
+    )
+    fold_batch: int = Field(2_000, ge=1, le=50_000, description="Most touchpoints folded in one transaction.")
+    log_level: Annotated[str, NoDecode] = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="How much is logged."
+    )
+
+    @property
+    def master_key_file(self) -> Path:
+        return self.master_key or self.data / "master.key"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if file := cls._config_file():
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=file))
+        return tuple(sources)
+
+    @staticmethod
+    def _config_file() -> Path | None:
+        named = os.environ.get("TOUCHBOOK_CONFIG")
+        return Path(named) if named else None
+
+
+def settings_from(**given: Any) -> Settings:
+    """The settings, with what the command line gave on top; arguments that are None were not given."""
+    return Settings(**{name: value for name, value in given.items() if value is not None})

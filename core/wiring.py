@@ -1,0 +1,161 @@
+"""The one place where the parts are joined and where it is known which backends were chosen."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from touchbook.errors import RebuildRunning
+from touchbook.identity import IdentityRules
+from touchbook.projections.customers import Customers
+from touchbook.projections.fold import Folder, projection_version
+from touchbook.projections.stores.sqlite import SqliteProjections
+from touchbook.schemas.catalogue import CATALOGUE, Catalogue
+from touchbook.schemas.mapping import Mapping
+from touchbook.schemas.signals import DERIVED_SIGNALS, is_reserved
+from touchbook.scorecard import ScorecardSet
+from touchbook.scorecard_files import load_scorecards
+from touchbook.settings import Settings
+from touchbook.streams.admission import Admission
+from touchbook.streams.backends.sqlite_journal import SqliteJournal
+from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
+from touchbook.streams.control import Control
+from touchbook.streams.follow import Follower
+from touchbook.streams.metrics import Metrics
+from touchbook.streams.rebuild import rebuild
+
+log = logging.getLogger(__name__)
+
+
+def now() -> int:
+    """Milliseconds UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class _Closing(Exception):
+    """The book closes while its projections are being built."""
+
+
+@dataclass(slots=True)
+class Book:
+    """Every part of one running Touchbook. Open it with `open_book`, close it once."""
+
+    settings: Settings
+    catalogue: Catalogue
+    scorecards: ScorecardSet
+    keyring: SqliteKeyring
+    control: Control
+    journal: SqliteJournal
+    projections: SqliteProjections
+    folder: Folder
+    admission: Admission
+    follower: Follower
+    customers: Customers
+    metrics: Metrics
+    version: str
+    _rebuilding: threading.Thread | None = None
+    _closing: bool = False
+
+    def start(self) -> None:
+        """Begins to follow. If an older version of the projections serves, builds this one beside it."""
+        self.follower.start()
+        if self.projections.version() != self.version:
+            self._rebuilding = threading.Thread(target=self._rebuild, name="rebuild", daemon=True)
+            self._rebuilding.start()
+
+    def _rebuild(self) -> None:
+        log.info("building projections %s beside those that serve", self.version)
+        folder = Folder(self.catalogue, self.journal.open, self.journal.id_of)
+        try:
+            rebuild(self.settings.data, self.journal, folder, self.version, self._go_on)
+        except RebuildRunning:
+            log.info("somebody else builds them already")
+        except _Closing:
+            log.info("stopped before the projections %s were built; the next start begins anew", self.version)
+        else:
+            log.info("projections %s serve from now on", self.version)
+
+    def _go_on(self, done: int, head: int) -> None:
+        if self._closing:
+            raise _Closing
+
+    @property
+    def rebuilding(self) -> bool:
+        return self._rebuilding is not None and self._rebuilding.is_alive()
+
+    def close(self) -> None:
+        self._closing = True
+        if self._rebuilding is not None:
+            self._rebuilding.join()
+        self.follower.stop()
+        self.admission.close()
+        self.journal.close()
+        self.projections.close()
+        self.control.close()
+        self.keyring.close()
+
+
+def signal_test(catalogue: Catalogue) -> Callable[[str], bool]:
+    """Tells whether some type, a mapping or a pattern gives a signal of this name."""
+    known = {*CATALOGUE, *DERIVED_SIGNALS, *catalogue.mapping.signals()}
+    return lambda name: not name.endswith(":") and (name in known or is_reserved(name))
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    return Catalogue(Mapping.load(*settings.mappings))
+
+
+def scorecards_of(settings: Settings, catalogue: Catalogue) -> ScorecardSet:
+    return load_scorecards(settings.scorecards, {*CATALOGUE, *DERIVED_SIGNALS, *catalogue.mapping.signals()})
+
+
+def open_book(settings: Settings, *, read_only: bool = False) -> Book:
+    """Opens a data directory, making it on first use. `read_only` opens an existing one beside a running server: it
+    can be read and rebuilt, not appended to.
+
+    Raises `JournalLocked`, `WrongMasterKey`, `NotATouchbook`, `ScorecardInvalid` or `MappingInvalid`.
+    """
+    catalogue = catalogue_of(settings)
+    scorecards = scorecards_of(settings, catalogue)
+    data, metrics = settings.data, Metrics()
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keyring = SqliteKeyring.at(data, settings.master_key, create=not read_only)
+    journal = SqliteJournal.at(
+        data,
+        keyring,
+        now,
+        read_only=read_only,
+        rules=IdentityRules(default_region=settings.phone_region),
+        max_queue=settings.max_queue,
+        observe_append=lambda seconds, touchpoints: metrics.observe_append(seconds),
+    )
+    control = Control.at(data, keyring, now)
+    version = projection_version(catalogue)
+    projections = SqliteProjections.open(data, version)
+    folder = Folder(catalogue, journal.open, journal.id_of)
+    customers = Customers(
+        projections,
+        scorecards,
+        journal.rules,
+        journal.id_of,
+        signal_test(catalogue),
+        settings.late_after * 1000,
+    )
+    return Book(
+        settings=settings,
+        catalogue=catalogue,
+        scorecards=scorecards,
+        keyring=keyring,
+        control=control,
+        journal=journal,
+        projections=projections,
+        folder=folder,
+        admission=Admission(journal, control, catalogue, customers.identifier_of, settings.max_item),
+        follower=Follower(journal, projections, folder, settings.fold_batch, metrics.observe_visible),
+        customers=customers,
+        metrics=metrics,
+        version=version,
+    )

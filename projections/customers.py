@@ -1,0 +1,600 @@
+"""The reading side: customers as every other part sees them, resolved from claims at the moment of reading.
+
+Every answer is JSON-ready and in the form of the HTTP API. A customer is found first (who is he, which members), then
+asked about; `version` changes whenever anything that an answer could hold has changed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from touchbook.contact import contact, quiet_at
+from touchbook.errors import CustomerUnknown, Refused, Rejected, TouchpointUnknown
+from touchbook.habits import buying, interests
+from touchbook.identity import IdentityRules, Links, RefusedLink, normalised, resolve, shown_member
+from touchbook.ledger import MILLISECONDS_A_DAY, Day, Ledger, day_of, merged
+from touchbook.positions import token_of
+from touchbook.projections.changes import Stamp
+from touchbook.projections.stores.port import Deed, Known, Projections, Reader
+from touchbook.recent import Recent
+from touchbook.registers import (
+    OpenCase,
+    OpenRequest,
+    Promise,
+    Setting,
+    next_boundary,
+    open_cases,
+    open_requests,
+    promises,
+    values_of,
+)
+from touchbook.schemas.display import Language
+from touchbook.schemas.times import day_text, rfc3339
+from touchbook.schemas.touchpoint import Identifier
+from touchbook.scorecard import ScorecardSet
+from touchbook.scoring import Contribution, Score, explain, rows_behind, score, score_all
+from touchbook.timeline import Entry, TimelineFilters, has_text, item_of
+
+IN_A_URL = ("user_id", "anonymous_id", "loyalty_card", "device")
+"""Identifier types that are no personal data by themselves; the others go through the lookup."""
+SHOWN_REFUSALS = 20
+CLAIMS_OF_A_BARRED = 500
+TOPICS = 5
+RECENT_ENTRIES = 50
+TOPIC_FIELDS = ("topic", "subject", "title", "category", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who somebody is, as of one look at the projections. `members` are in the order of their first touchpoints."""
+
+    id: str
+    members: tuple[Known, ...]
+    refused: tuple[RefusedLink, ...]
+    changed: int
+
+    @property
+    def ids(self) -> list[str]:
+        return [member.id for member in self.members]
+
+    @property
+    def subjects(self) -> list[str]:
+        """The members that touchpoints were recorded under."""
+        return [member.id for member in self.members if member.touchpoints]
+
+    @property
+    def version(self) -> str:
+        """Changes with every touchpoint, claim and link that concerns him."""
+        return _digest([*self.ids, str(self.changed)])[:24]
+
+
+@dataclass(frozen=True, slots=True)
+class Matters:
+    """What is open between him and us at a moment."""
+
+    cases: list[OpenCase]
+    requests: list[OpenRequest]
+    promises: list[Promise]
+
+
+class Customers:
+    """Reads customers from projections. Methods may be called from any thread."""
+
+    def __init__(
+        self,
+        projections: Projections,
+        scorecards: ScorecardSet,
+        rules: IdentityRules,
+        id_of: Callable[[Identifier], str],
+        known_signals: Callable[[str], bool],
+        late_after: int = 3_600_000,
+        remembered: int = 20_000,
+    ) -> None:
+        """`known_signals` tells whether a counterfactual may name a signal; `late_after` is milliseconds."""
+        self._projections = projections
+        self.scorecards = scorecards
+        self._rules = rules
+        self._id_of = id_of
+        self._known_signals = known_signals
+        self._late_after = late_after
+        self._links: Recent[tuple[str, int, int], Links] = Recent(remembered)
+        self._scores: Recent[tuple[str, str, Day], dict[str, Any]] = Recent(remembered)
+
+    # Who
+
+    def find(self, ref: str) -> Customer:
+        """The customer behind a permanent id or `type:value`, decoded. Raises `CustomerUnknown`, or `Refused` (400)
+        for a reference that is neither, or that would put an e-mail or phone number into a URL."""
+        with self._projections.reading() as reader:
+            return self._resolved(reader, self._id_behind(ref))
+
+    def lookup(self, type: str, value: str) -> Customer:
+        """By any identifier, e-mail and phone too. Raises `CustomerUnknown`, or `Rejected` for an invalid value."""
+        id = self._id_of(normalised(type, value, self._rules))
+        with self._projections.reading() as reader:
+            return self._resolved(reader, id)
+
+    def identifier_of(self, id: str) -> Identifier | None:
+        """The clear identifier behind a permanent id, None if it was never seen."""
+        with self._projections.reading() as reader:
+            found = reader.known([id])
+        return found[0].identifier if found else None
+
+    def card(self, customer: Customer) -> dict[str, Any]:
+        """`GET /v1/customers/{ref}`."""
+        with self._projections.reading() as reader:
+            settings = reader.registers(customer.ids)
+        return {
+            "customer": customer.id,
+            "identifiers": [
+                {
+                    "id": member.id,
+                    "type": member.identifier.type,
+                    "value": member.identifier.value,
+                    "first_seen": rfc3339(member.first_seen),
+                    "last_seen": rfc3339(member.last_seen),
+                }
+                for member in customer.members
+            ],
+            "refused_links": {
+                "count": len(customer.refused),
+                "items": [_refused_link(one) for one in customer.refused[:SHOWN_REFUSALS]],
+            },
+            "traits": values_of(settings, "trait"),
+            "first_seen": rfc3339(min(member.first_seen for member in customer.members)),
+            "last_seen": rfc3339(max(member.last_seen for member in customer.members)),
+            "touchpoints": sum(member.touchpoints for member in customer.members),
+            "version": customer.version,
+        }
+
+    def _id_behind(self, ref: str) -> str:
+        if len(ref) == 32 and all(letter in "0123456789abcdef" for letter in ref):
+            return ref
+        type, colon, value = ref.partition(":")
+        if not colon or type not in IN_A_URL:
+            raise Refused(
+                400,
+                "reference_invalid",
+                f"expected a permanent id or type:value with one of {', '.join(IN_A_URL)}; "
+                "e-mail and phone are looked up with POST /v1/customers:lookup",
+            )
+        try:
+            return self._id_of(normalised(type, value, self._rules))
+        except Rejected as reason:
+            raise Refused(400, "reference_invalid", str(reason)) from None
+
+    def _id_or_none(self, ref: str) -> str | None:
+        try:
+            return self._id_behind(ref)
+        except Refused:
+            return None
+
+    def _resolved(self, reader: Reader, id: str) -> Customer:
+        group = reader.group_of(id)
+        if not group:
+            raise CustomerUnknown
+        return self._customer_in(reader, group, id)
+
+    def _customer_in(self, reader: Reader, group: Sequence[Known], id: str) -> Customer:
+        changed = max(member.changed for member in group)
+        own = next(member for member in group if member.id == id)
+        links = self._links_of(reader, group, changed, own)
+        identifiers = links.of(own.identifier)
+        members = sorted(
+            (member for member in group if member.identifier in identifiers),
+            key=lambda member: (member.first_seen, member.identifier),
+        )
+        shown = shown_member({member.identifier: member.first_seen for member in members})
+        return Customer(
+            id=next(member.id for member in members if member.identifier == shown),
+            members=tuple(members),
+            refused=tuple(one for one in links.refused if one.a in identifiers or one.b in identifiers),
+            changed=changed,
+        )
+
+    def _links_of(self, reader: Reader, group: Sequence[Known], changed: int, own: Known) -> Links:
+        """The links of a group. One that is barred is a customer alone, however many people claimed it."""
+        key = (own.id if own.barred else own.group, changed, len(group))
+        known = self._links.get(key)
+        if known is None:
+            if own.barred:
+                claims, shared = reader.claims([own.id], CLAIMS_OF_A_BARRED)
+            else:
+                claims, shared = reader.claims([member.id for member in group if not member.barred])
+            known = resolve(claims, shared)
+            self._links.put(key, known)
+        return known
+
+    # What happened
+
+    def timeline(
+        self, customer: Customer, filters: TimelineFilters, cursor: str | None, limit: int, language: Language
+    ) -> dict[str, Any]:
+        """A page of the timeline, newest first. `stream_from` is where its live stream goes on without a gap."""
+        before = _stamp_of(cursor) if cursor else None
+        sought = filters.text.casefold() if filters.text else None
+        with self._projections.reading() as reader:
+            position = reader.position()
+            entries: Iterable[Entry] = reader.entries(customer.subjects, filters, before)
+            if sought is not None:
+                entries = (entry for entry in entries if has_text(entry, sought, language))
+            page = list(islice(entries, limit + 1))
+        more, page = len(page) > limit, page[:limit]
+        return {
+            "items": [self._item(entry, language) for entry in page],
+            "next": _cursor_of((page[-1].occurred_at, page[-1].key)) if more else None,
+            "stream_from": _stream_token(position, customer),
+        }
+
+    def stream(
+        self, customer: Customer, token: str, filters: TimelineFilters, language: Language, limit: int = 200
+    ) -> tuple[bool, str, list[tuple[str, dict[str, Any]]]]:
+        """What came after a token: whether the page must be read anew first (his members are others by now), the
+        token to go on from, and (token, item) for each new entry. Raises `Refused` (400) for a token not ours."""
+        after, members = _stream_position(token)
+        reload = members != _members(customer)
+        with self._projections.reading() as reader:
+            position = reader.position()
+            entries = reader.entries_since(customer.subjects, filters, after, limit)
+        if len(entries) == limit:
+            position = entries[-1].position
+        if filters.text:
+            sought = filters.text.casefold()
+            entries = [entry for entry in entries if has_text(entry, sought, language)]
+        items = [(_stream_token(entry.position, customer), self._item(entry, language)) for entry in entries]
+        return reload, _stream_token(position, customer), items
+
+    def _item(self, entry: Entry, language: Language) -> dict[str, Any]:
+        return item_of(entry, language, self._late_after, token_of(entry.position))
+
+    # How he stands
+
+    def scores(self, customer: Customer, at: Day, names: Sequence[str] | None = None) -> dict[str, Any]:
+        """Every score at the end of a day, or the ones named. Raises `ScorecardUnknown`."""
+        with self._projections.reading() as reader:
+            return self._scores_of(reader, customer, at, names)
+
+    def explain(
+        self, customer: Customer, name: str, at: Day, without: str | None = None, with_: str | None = None
+    ) -> dict[str, Any]:
+        """The score, the lines it is made of with the touchpoints behind each, and the two counterfactuals."""
+        card = self.scorecards.named(name)
+        with self._projections.reading() as reader:
+            ledger = self._ledger(reader, customer)
+            deeds = reader.deeds(customer.subjects, (at + 1) * MILLISECONDS_A_DAY)
+            if without is not None and not any(deed.key == without for deed in deeds):
+                deeds_of_any_day = reader.deeds(customer.subjects, 2**62)
+                if not any(deed.key == without for deed in deeds_of_any_day):
+                    raise TouchpointUnknown
+        found, lines = explain(ledger, card, at)
+        behind = _keys_by_row(deeds)
+
+        def touchpoints(line: Contribution) -> list[str]:
+            rows = rows_behind(line, card, ledger, at)
+            return list(dict.fromkeys(key for row in rows for key in behind.get(row, ())))
+
+        return {
+            "customer": customer.id,
+            "at": day_text(at),
+            "version": customer.version,
+            "score": _score(found),
+            "contributions": [_contribution(line, touchpoints(line)) for line in lines],
+            "without": None if without is None else {
+                "key": without, "score": _score(score(_without(ledger, deeds, without), card, at))
+            },
+            "with": None if with_ is None else {
+                "signal": with_, "score": _score(score(self._with(ledger, with_, at), card, at))
+            },
+        }  # fmt: skip
+
+    def batch(
+        self, refs: Sequence[tuple[str, Day]], names: Sequence[str] | None = None
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Scores of many at once: one item for each reference known, in order, and the references unknown, those
+        that are no references among them."""
+        ids = [self._id_or_none(ref) for ref, _ in refs]
+        items, unknown = [], []
+        with self._projections.reading() as reader:
+            found = self._found(reader, {id for id in ids if id is not None})
+            cold = {
+                member
+                for (_, at), id in zip(refs, ids, strict=True)
+                if id in found and self._scores.get(self._score_key(found[id], at)) is None
+                for member in found[id].ids
+            }
+            ledgers = reader.ledgers(cold) if cold else {}
+            for (ref, at), id in zip(refs, ids, strict=True):
+                if id not in found:
+                    unknown.append(ref)
+                    continue
+                told = self._scores_of(reader, found[id], at, names, ledgers)
+                items.append({"ref": ref, **{name: told[name] for name in ("customer", "at", "scores")}})
+        return items, unknown
+
+    def _found(self, reader: Reader, ids: set[str]) -> dict[str | None, Customer]:
+        groups: dict[str, list[Known]] = {}
+        home: dict[str, str] = {}
+        for known in reader.groups_of(ids):
+            groups.setdefault(known.group, []).append(known)
+            home[known.id] = known.group
+        return {id: self._customer_in(reader, groups[home[id]], id) for id in ids if id in home}
+
+    def buying(self, customer: Customer, at: Day) -> dict[str, Any]:
+        with self._projections.reading() as reader:
+            return {"customer": customer.id, "at": day_text(at), **buying(self._ledger(reader, customer), at)}
+
+    def interests(self, customer: Customer, at: Day) -> dict[str, Any]:
+        with self._projections.reading() as reader:
+            return {
+                "customer": customer.id,
+                "at": day_text(at),
+                **interests(self._ledger(reader, customer), at),
+            }
+
+    def _scores_of(
+        self,
+        reader: Reader,
+        customer: Customer,
+        at: Day,
+        names: Sequence[str] | None,
+        ledgers: dict[str, Ledger] | None = None,
+    ) -> dict[str, Any]:
+        for name in names or ():
+            self.scorecards.named(name)
+        key = self._score_key(customer, at)
+        scores = self._scores.get(key)
+        if scores is None:
+            if ledgers is not None and any(id in ledgers for id in customer.ids):
+                ledger = merged(ledgers[id] for id in customer.ids if id in ledgers)
+            else:
+                ledger = self._ledger(reader, customer)
+            scores = {
+                name: one.to_json() for name, one in score_all(ledger, self.scorecards.values(), at).items()
+            }
+            self._scores.put(key, scores)
+        return {
+            "customer": customer.id,
+            "at": day_text(at),
+            "version": customer.version,
+            "scores": scores if names is None else {name: scores[name] for name in names},
+        }
+
+    def _score_key(self, customer: Customer, at: Day) -> tuple[str, str, Day]:
+        return customer.version, self.scorecards.fingerprint, at
+
+    def _ledger(self, reader: Reader, customer: Customer) -> Ledger:
+        return merged(reader.ledgers(customer.subjects).values())
+
+    def _with(self, ledger: Ledger, asked: str, at: Day) -> Ledger:
+        signal, total = asked, 0
+        if not self._known_signals(signal):
+            signal, _, digits = asked.rpartition(":")
+            if not self._known_signals(signal) or not re.fullmatch("-?[0-9]{1,13}", digits):
+                raise Refused(
+                    400, "signal_unknown", "with: expected a signal of GET /v1/schemas, or SIGNAL:total"
+                )
+            total = int(digits)
+        changed = dict(ledger)
+        count, so_far = changed.get((signal, at), (0, 0))
+        changed[signal, at] = (count + 1, so_far + total)
+        return changed
+
+    # What to know before speaking to him
+
+    def context(self, customer: Customer, purpose: str, now: int, with_traits: bool = True) -> dict[str, Any]:
+        """What a channel needs before it speaks, in one read. Without traits neither name nor traits are told."""
+        at = day_of(now)
+        with self._projections.reading() as reader:
+            settings = reader.registers(customer.ids)
+            matters = _matters(reader, customer, settings, now)
+            scores = self._scores_of(reader, customer, at, None)["scores"]
+            topics = _topics(reader, customer)
+            ledger = self._ledger(reader, customer)
+        traits, preferences = values_of(settings, "trait"), values_of(settings, "preference")
+        consents = values_of(settings, "consent")
+        usual = interests(ledger, at)
+        told = {
+            "customer": customer.id,
+            "at": day_text(at),
+            "version": customer.version,
+            "language": preferences.get("language") or traits.get("language") or traits.get("locale"),
+            "preferences": preferences,
+            "consents": {
+                name: bool(isinstance(value, dict) and value.get("granted"))
+                for name, value in consents.items()
+            },
+            "scores": {name: {"value": one["value"], "tier": one["tier"]} for name, one in scores.items()},
+            "open": _open(matters, now),
+            "preferred_channel": usual["preferred_channel"],
+            "last_topics": topics,
+            "purpose": purpose,
+            "contact": contact(
+                purpose,
+                preferences,
+                consents,
+                scores.get("fatigue", {}).get("tier"),
+                [row["channel"] for row in usual["channels"]],
+                now,
+            ),
+        }
+        return {"name": _name(traits), "traits": traits, **told} if with_traits else told
+
+    def boundary(self, customer: Customer, now: int) -> str:
+        """Changes when time alone changes what `context` says: a promise fell due, quiet hours began or ended."""
+        with self._projections.reading() as reader:
+            settings = reader.registers(customer.ids)
+        quiet = quiet_at(values_of(settings, "preference").get("hours"), now)
+        return f"{next_boundary(settings, now)}-{'quiet' if quiet else 'open'}"
+
+
+def _matters(reader: Reader, customer: Customer, settings: list[Setting], now: int) -> Matters:
+    return Matters(
+        open_cases(settings), open_requests(reader.turns(customer.subjects)), promises(settings, now)
+    )
+
+
+def _open(matters: Matters, now: int) -> dict[str, Any]:
+    """Ages are whole seconds."""
+    return {
+        "cases": [
+            {
+                "kind": case.kind,
+                "id": case.id,
+                "stage": case.stage,
+                "title": case.title,
+                "opened_at": None if case.opened_at is None else rfc3339(case.opened_at),
+                "changed_at": rfc3339(case.changed_at),
+                "touchpoint": case.touchpoint,
+            }
+            for case in matters.cases
+        ],
+        "requests": [
+            {
+                "thread": request.thread,
+                "channel": request.channel,
+                "since": rfc3339(request.since),
+                "messages": request.messages,
+                "touchpoint": request.touchpoint,
+            }
+            for request in matters.requests
+        ],
+        "promises": [
+            {
+                "id": promise.id,
+                "what": promise.what,
+                "due": None if promise.due is None else rfc3339(promise.due),
+                "state": promise.state,
+                "touchpoint": promise.touchpoint,
+            }
+            for promise in matters.promises
+            if promise.state != "kept"
+        ],
+    }
+
+
+def _topics(reader: Reader, customer: Customer) -> list[dict[str, Any]]:
+    """What he and we were last about, the newest first, each once; nothing that he may not see himself."""
+    topics: dict[str, dict[str, Any]] = {}
+    entries = reader.entries(customer.subjects, TimelineFilters(audience="customer"), None)
+    for entry in islice(entries, RECENT_ENTRIES):
+        fields = {**entry.body.get("data", {}), **entry.body.get("shown", {})}
+        topic = next(
+            (fields[name] for name in TOPIC_FIELDS if isinstance(fields.get(name), str) and fields[name]),
+            None,
+        )
+        if topic is not None:
+            topics.setdefault(topic, {"topic": topic, "type": entry.type, "at": rfc3339(entry.occurred_at)})
+        if len(topics) == TOPICS:
+            break
+    return list(topics.values())
+
+
+def _name(traits: dict[str, Any]) -> str | None:
+    if isinstance(traits.get("name"), str):
+        return str(traits["name"])
+    parts = (
+        traits.get("firstName") or traits.get("first_name"),
+        traits.get("lastName") or traits.get("last_name"),
+    )
+    return " ".join(part for part in parts if isinstance(part, str) and part) or None
+
+
+def _score(found: Score) -> dict[str, Any]:
+    return {"name": found.name, **found.to_json()}
+
+
+def _contribution(line: Contribution, touchpoints: list[str]) -> dict[str, Any]:
+    return {
+        "part": line.part,
+        "component": line.component,
+        "signal": line.signal,
+        "day": None if line.day is None else day_text(line.day),
+        "count": line.count,
+        "total": line.total,
+        "milli_points": line.milli_points,
+        "touchpoints": touchpoints,
+    }
+
+
+def _keys_by_row(deeds: Iterable[Deed]) -> dict[tuple[str, Day], list[str]]:
+    rows: dict[tuple[str, Day], list[str]] = {}
+    for deed in deeds:
+        for signal in deed.signals:
+            rows.setdefault((signal, day_of(deed.occurred_at)), []).append(deed.key)
+    return rows
+
+
+def _without(ledger: Ledger, deeds: Iterable[Deed], key: str) -> Ledger:
+    """The ledger as if this touchpoint had given no signals; its claims and registers stand."""
+    changed = dict(ledger)
+    for deed in deeds:
+        if deed.key == key:
+            for signal, total in deed.signals.items():
+                row = (signal, day_of(deed.occurred_at))
+                count, so_far = changed[row]
+                changed[row] = (count - 1, so_far - total)
+                if count == 1:
+                    del changed[row]
+    return changed
+
+
+def _refused_link(one: RefusedLink) -> dict[str, Any]:
+    return {
+        "a": {"type": one.a.type, "value": one.a.value},
+        "b": {"type": one.b.type, "value": one.b.value},
+        "reason": one.reason,
+        "strength": one.strength,
+        "occurred_at": rfc3339(one.occurred_at),
+        "touchpoint": one.touchpoint,
+        "source": one.source,
+    }
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _members(customer: Customer) -> str:
+    return _digest(sorted(customer.ids))[:16]
+
+
+def _encoded(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _decoded(token: str, name: str) -> Any:
+    try:
+        return json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except ValueError:
+        raise Refused(
+            400, f"{name}_invalid", f"{name}: expected a value that an earlier answer gave"
+        ) from None
+
+
+def _cursor_of(stamp: Stamp) -> str:
+    return _encoded(list(stamp))
+
+
+def _stamp_of(cursor: str) -> Stamp:
+    match _decoded(cursor, "cursor"):
+        case [int(at), str(key)] if abs(at) < 2**62:
+            return at, key
+    raise Refused(400, "cursor_invalid", "cursor: expected a value that an earlier answer gave")
+
+
+def _stream_token(position: int, customer: Customer) -> str:
+    return _encoded([position, _members(customer)])
+
+
+def _stream_position(token: str) -> tuple[int, str]:
+    match _decoded(token, "after"):
+        case [int(position), str(members)] if 0 <= position < 2**62:
+            return position, members
+    raise Refused(400, "after_invalid", "after: expected a `stream_from` or an event id of this stream")

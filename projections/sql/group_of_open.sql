@@ -1,0 +1,1 @@
+SELECT grp FROM identifiers WHERE id = ? AND NOT (shared OR blocked)

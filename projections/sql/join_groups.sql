@@ -1,0 +1,1 @@
+UPDATE identifiers SET grp = :kept WHERE grp = :joined

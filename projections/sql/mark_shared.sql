@@ -1,0 +1,1 @@
+UPDATE identifiers SET shared = 1 WHERE id = ?

@@ -1,0 +1,1 @@
+SELECT kind, key, value, occurred_at, touchpoint FROM registers WHERE subject IN (SELECT value FROM json_each(?))

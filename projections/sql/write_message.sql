@@ -1,0 +1,2 @@
+INSERT OR REPLACE INTO thread_messages (subject, thread, occurred_at, key, role, public, channel)
+VALUES (?, ?, ?, ?, ?, ?, ?)

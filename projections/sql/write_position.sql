@@ -1,0 +1,1 @@
+UPDATE positions SET position = :position WHERE name = 'folded' AND position = :after

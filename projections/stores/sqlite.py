@@ -1,0 +1,369 @@
+"""Projections in SQLite: one file for each build, and a small file that says which one serves.
+
+A rebuild writes a new file beside the old and then replaces the pointer in one rename; readers and the follower notice
+at their next look. The file may be lost at any time: it is made again from the journal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from heapq import merge
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from touchbook.errors import PositionMoved
+from touchbook.identity import SHARED_BEYOND, is_blocked
+from touchbook.ledger import Ledger
+from touchbook.projections.changes import Changes, Stamp
+from touchbook.projections.stores.port import Deed, Known
+from touchbook.registers import Setting, Turn, latest
+from touchbook.schemas.touchpoint import Claim, Identifier
+from touchbook.timeline import Entry, TimelineFilters
+
+POINTER = "projections.current"
+LAST: Stamp = (2**62, "~")
+DIGESTS = ("entries", "ledger", "registers", "claims")
+
+
+@cache
+def sql(name: str) -> str:
+    return resources.files("touchbook.projections").joinpath("sql", f"{name}.sql").read_text("utf-8")
+
+
+class SqliteProjections:
+    """The projections of one data directory, in the version asked for.
+
+    Connections belong to threads. `write` is called by one thread only, the follower's.
+    """
+
+    def __init__(self, directory: Path, file: Path | None = None) -> None:
+        """Opens what the pointer names; a `file` is opened as it is, pointer or not (a build not serving yet)."""
+        self._directory = directory
+        self._fixed = file
+        self._local = threading.local()
+        self._open: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+
+    @classmethod
+    def open(cls, directory: Path, version: str) -> SqliteProjections:
+        """What serves now; where nothing serves yet, an empty build of this version."""
+        if serving(directory) is None:
+            make_serving(directory, build(directory, version))
+        return cls(directory)
+
+    def version(self) -> str:
+        """The version that made what serves now; it may be older than the code's."""
+        (found,) = self._connection().execute("SELECT version FROM described").fetchone()
+        return str(found)
+
+    def close(self) -> None:
+        with self._guard:
+            for connection in self._open:
+                with suppress(sqlite3.Error):
+                    connection.close()
+            self._open.clear()
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection, opened anew when another build began to serve."""
+        path = self._fixed or serving(self._directory)
+        held: tuple[Path, sqlite3.Connection] | None = getattr(self._local, "held", None)
+        if held is not None and held[0] == path:
+            return held[1]
+        if path is None:
+            raise FileNotFoundError(self._directory / POINTER)
+        connection = _connect(path)
+        with self._guard:
+            self._open.append(connection)
+            if held is not None:
+                self._open.remove(held[1])
+                held[1].close()
+        self._local.held = (path, connection)
+        return connection
+
+    @contextmanager
+    def reading(self) -> Iterator[SqliteReader]:
+        connection = self._connection()
+        if connection.in_transaction:  # a look inside a look sees the same
+            yield SqliteReader(connection)
+            return
+        connection.execute("BEGIN")
+        try:
+            yield SqliteReader(connection)
+        finally:
+            connection.execute("ROLLBACK")
+
+    def write(self, changes: Changes, after: int, position: int) -> None:
+        connection = self._connection()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            moved = connection.execute(sql("write_position"), {"after": after, "position": position})
+            if moved.rowcount != 1:
+                raise PositionMoved(after)
+            _write(connection, changes)
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+    def hurry(self) -> None:
+        """Writes without waiting for the disk until `settle`: for a build that does not serve yet."""
+        self._connection().execute("PRAGMA synchronous = OFF")
+
+    def settle(self) -> None:
+        """Forces what was written to disk, as before a build begins to serve."""
+        connection = self._connection()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("ANALYZE")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def digest(self) -> dict[str, str]:
+        with self.reading() as reader:
+            return {name: reader.digest_of(name) for name in DIGESTS}
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA synchronous = NORMAL")  # a lost tail is folded again from the journal
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def serving(directory: Path) -> Path | None:
+    """The file that serves now, or None."""
+    try:
+        name = (directory / POINTER).read_text("utf-8").strip()
+    except FileNotFoundError:
+        return None
+    path = directory / name
+    return path if path.exists() else None
+
+
+def build(directory: Path, version: str) -> Path:
+    """An empty build of this version, beside what serves."""
+    path = directory / f"projections-{version}-{secrets.token_hex(4)}.sqlite"
+    connection = _connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(sql("tables"))
+        connection.execute("INSERT INTO described VALUES (?)", (version,))
+    finally:
+        connection.close()
+    return path
+
+
+def make_serving(directory: Path, path: Path) -> None:
+    """From now on this build serves; every other build in the directory is deleted."""
+    pointer = directory / f"{POINTER}.new"
+    with pointer.open("w", encoding="utf-8") as file:
+        file.write(path.name)
+        file.flush()
+        os.fsync(file.fileno())
+    pointer.replace(directory / POINTER)
+    for old in directory.glob("projections-*.sqlite*"):
+        if not old.name.startswith(path.name):
+            old.unlink(missing_ok=True)
+
+
+def _write(connection: sqlite3.Connection, changes: Changes) -> None:
+    connection.executemany(sql("write_entry"), (_entry_row(entry) for entry in changes.entries))
+    connection.executemany(
+        sql("write_ledger"),
+        ((*row, count, total) for row, (count, total) in sorted(changes.ledger.items())),
+    )
+    connection.executemany(
+        sql("write_register"),
+        (
+            (*name, json.dumps(row.value, ensure_ascii=False, sort_keys=True), *row.stamp)
+            for name, row in changes.registers.items()
+        ),
+    )
+    connection.executemany(
+        sql("write_message"),
+        (
+            (one.subject, one.thread, one.occurred_at, one.key, one.role, one.public, one.channel)
+            for one in changes.turns
+        ),
+    )
+    connection.executemany(
+        sql("write_identifier"),
+        (
+            {
+                "id": id,
+                "type": row.identifier.type,
+                "value": row.identifier.value,
+                "first_seen": row.first_seen,
+                "last_seen": row.last_seen,
+                "touchpoints": row.touchpoints,
+                "changed": row.changed,
+                "blocked": is_blocked(row.identifier),
+            }
+            for id, row in changes.identifiers.items()
+        ),
+    )
+    _write_claims(connection, changes)
+
+
+def _write_claims(connection: sqlite3.Connection, changes: Changes) -> None:
+    pairs = {(lesser, greater) for lesser, greater, _, apart, _ in changes.claims if not apart}
+    new = sorted(pair for pair in pairs if not connection.execute(sql("claimed_before"), pair).fetchone()[0])
+    connection.executemany(
+        sql("write_claim"),
+        (
+            (*key, row.first.occurred_at, row.first.touchpoint, row.first.source, row.times, row.last_at)
+            for key, row in changes.claims.items()
+        ),
+    )
+    for side in sorted({side for pair in new for side in pair}):
+        _mark_if_shared(connection, side)
+    for lesser, greater in new:
+        _join(connection, lesser, greater)
+
+
+def _mark_if_shared(connection: sqlite3.Connection, id: str) -> None:
+    enough = SHARED_BEYOND + 1
+    (user_ids,) = connection.execute(sql("user_ids_claiming"), {"id": id, "enough": enough}).fetchone()
+    if user_ids >= enough:
+        connection.execute(sql("mark_shared"), (id,))
+
+
+def _join(connection: sqlite3.Connection, lesser: str, greater: str) -> None:
+    groups = [connection.execute(sql("group_of_open"), (side,)).fetchone() for side in (lesser, greater)]
+    if None in groups or groups[0] == groups[1]:  # a shared identifier joins no groups
+        return
+    kept, joined = sorted(group[0] for group in groups)
+    connection.execute(sql("join_groups"), {"kept": kept, "joined": joined})
+
+
+def _entry_row(entry: Entry) -> tuple[Any, ...]:
+    return (
+        entry.subject,
+        entry.occurred_at,
+        entry.key,
+        entry.position,
+        entry.recorded_at,
+        entry.type,
+        entry.family,
+        entry.channel,
+        entry.source,
+        entry.direction,
+        entry.thread,
+        entry.for_customer,
+        json.dumps(entry.body, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+    )
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    *header, for_customer, body = row
+    return Entry(*(*header, bool(for_customer), json.loads(body)))
+
+
+class SqliteReader:
+    """One consistent look: it lives inside a read transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._rows = connection.execute
+
+    def position(self) -> int:
+        (position,) = self._rows(sql("read_position")).fetchone()
+        return int(position)
+
+    def known(self, ids: Collection[str]) -> list[Known]:
+        return [_known(row) for row in self._rows(sql("read_identifiers"), (_list(ids),))]
+
+    def group_of(self, id: str) -> list[Known]:
+        return [_known(row) for row in self._rows(sql("read_group"), (id,))]
+
+    def groups_of(self, ids: Collection[str]) -> list[Known]:
+        return [_known(row) for row in self._rows(sql("read_groups"), (_list(ids),))]
+
+    def claims(self, ids: Collection[str], limit: int | None = None) -> tuple[list[Claim], set[Identifier]]:
+        claims, shared = [], set()
+        for row in self._rows(
+            sql("read_claims"), {"ids": _list(ids), "limit": -1 if limit is None else limit}
+        ):
+            lesser, greater = Identifier(row[0], row[1]), Identifier(row[2], row[3])
+            claims.append(Claim(lesser, greater, row[4], bool(row[5]), *row[6:9]))
+            shared |= {side for side, flag in ((lesser, row[9]), (greater, row[10])) if flag}
+        return claims, shared
+
+    def entries(
+        self, subjects: Sequence[str], filters: TimelineFilters, before: Stamp | None
+    ) -> Iterator[Entry]:
+        before_at, before_key = before or LAST
+        wanted = {**_wanted(filters), "before_at": before_at, "before_key": before_key}
+        runs = [self._rows(sql("read_entries"), {**wanted, "subject": subject}) for subject in subjects]
+        if len(runs) == 1:
+            return map(_entry, runs[0])
+        return map(_entry, merge(*runs, key=lambda row: (row[2], row[0]), reverse=True))
+
+    def entries_since(
+        self, subjects: Sequence[str], filters: TimelineFilters, after: int, limit: int
+    ) -> list[Entry]:
+        wanted = {**_wanted(filters), "after": after, "limit": limit}
+        found = [
+            _entry(row)
+            for subject in subjects
+            for row in self._rows(sql("read_entries_since"), {**wanted, "subject": subject})
+        ]
+        return sorted(found, key=lambda entry: entry.position)[:limit]
+
+    def deeds(self, subjects: Sequence[str], to_at: int) -> list[Deed]:
+        rows = self._rows(sql("read_deeds"), {"subjects": _list(subjects), "to_at": to_at})
+        return [Deed(key, at, dict(json.loads(signals)) if signals else {}) for key, at, signals in rows]
+
+    def ledgers(self, subjects: Collection[str]) -> dict[str, Ledger]:
+        ledgers: dict[str, Ledger] = {}
+        for subject, signal, day, count, total in self._rows(sql("read_ledgers"), (_list(subjects),)):
+            ledgers.setdefault(subject, {})[signal, day] = (count, total)
+        return ledgers
+
+    def registers(self, subjects: Collection[str]) -> list[Setting]:
+        rows = self._rows(sql("read_registers"), (_list(subjects),))
+        return latest(
+            Setting(kind, key, json.loads(value), at, touchpoint) for kind, key, value, at, touchpoint in rows
+        )
+
+    def turns(self, subjects: Collection[str]) -> list[Turn]:
+        rows = self._rows(sql("read_messages"), (_list(subjects),))
+        return [Turn(*(*turn, bool(public), channel)) for *turn, public, channel in rows]
+
+    def digest_of(self, name: str) -> str:
+        digest = hashlib.sha256()
+        for row in self._rows(sql(f"digest_{name}")):
+            digest.update(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8"))
+            digest.update(b"\n")
+        return digest.hexdigest()
+
+
+def _known(row: tuple[Any, ...]) -> Known:
+    id, type, value, *seen, barred = row
+    return Known(*(id, Identifier(type, value), *seen, bool(barred)))
+
+
+def _list(ids: Collection[str]) -> str:
+    return json.dumps(list(ids))
+
+
+def _wanted(filters: TimelineFilters) -> dict[str, Any]:
+    return {
+        "channel": filters.channel,
+        "family": filters.family,
+        "type": filters.type,
+        "thread": filters.thread,
+        "direction": filters.direction,
+        "from_at": -(2**62) if filters.from_at is None else filters.from_at,
+        "to_at": 2**62 if filters.to_at is None else filters.to_at,
+        "customer_only": filters.audience == "customer",
+    }

@@ -1,0 +1,144 @@
+"""What every touchpoint type declares: its fields, and beside them what it means.
+
+A type is one frozen pydantic model. Next to its fields it says which signals it gives, which registers it sets,
+whether it is a message that waits for an answer (or is one), whether the customer himself may see it, and how it
+reads on a timeline. Everything downstream is generic: nothing else in the code knows a type by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from touchbook.schemas.display import Display
+
+Text = Annotated[str, StringConstraints(max_length=32_768)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Seconds = Annotated[int, Field(ge=0, le=10**9)]
+
+Direction = Literal["in", "out", "internal"]
+Purpose = Literal["welcome", "teach", "support", "offer", "service", "survey"]
+Role = Literal["customer", "agent", "bot"]
+RegisterKind = Literal[
+    "trait", "consent", "preference", "case", "case_opened", "case_stage", "promise", "promise_outcome"
+]
+Family = Literal[
+    "conversation", "feedback", "commerce", "service", "recommendation", "immersive",
+    "information", "loyalty", "learning", "account", "person", "other",
+]  # fmt: skip
+
+MARKETING_PURPOSES = frozenset({"welcome", "teach", "offer"})
+"""Sends with these purposes press the customer; `support`, `service` and `survey` are answers or questions."""
+
+
+class Signal(NamedTuple):
+    """Something countable. One touchpoint counts a signal once; `total` adds up money, seconds or points."""
+
+    name: str
+    total: int = 0
+
+
+class Register(NamedTuple):
+    """A latest-wins value: `("trait", "name", "Ann")`. `value` is JSON; None clears it.
+
+    The latest (occurred_at, key) wins per (kind, key), so facts that must outlive one another (a case's title
+    and its stage, a promise's due time and what became of it) have kinds of their own under one key:
+
+    trait, consent, preference   of the person
+    case             "case:C-7" or "order:10482" -> {"kind": "case" | "order", "id": "C-7", "state": …}
+                     with the states "open" and "closed"
+    case_opened      the same key -> {"title": … | None}, set by what opened it: its time is the case's age
+    case_stage       the same key -> {"stage": "packed"}; silent about the state, so no late stage reopens
+    promise          promise id -> {"what": …, "due": milliseconds UTC}
+    promise_outcome  promise id -> {"state": "open" | "kept" | "broken" | "overdue"}
+
+    A case known only by a later fact has that fact's register alone: a stage without a state is open.
+    """
+
+    kind: RegisterKind
+    key: str
+    value: Any
+
+
+class Message(NamedTuple):
+    """A turn in a thread. A public one of an agent or bot answers the customer's messages before it."""
+
+    role: Role
+    public: bool
+
+
+class Actor(BaseModel):
+    """Who did it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: Literal["customer", "agent", "bot", "system"]
+    name: Name | None = None
+    team: Name | None = None
+
+
+class Details(BaseModel):
+    """The root of every touchpoint type, with the fields that any of them may carry.
+
+    Unknown fields are welcome and kept. Subclasses set the class attributes below; `gives` lists every signal the
+    type can give besides its own name (which it always gives), so that it can be read without running anything.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=False, allow_inf_nan=False)
+
+    type: ClassVar[str]
+    version: ClassVar[int] = 1
+    family: ClassVar[Family]
+    display: ClassVar[Display]
+    gives: ClassVar[tuple[str, ...]] = ()
+    default_direction: ClassVar[Direction] = "in"
+    for_customer: ClassVar[bool] = True
+    from_public_key: ClassVar[bool] = False
+    server_side_only: ClassVar[bool] = False
+
+    thread: Name | None = Field(None, description="The conversation, case or order it belongs to.")
+    in_reply_to: Name | None = Field(None, description="The id of the touchpoint it answers.")
+    actor: Actor | None = Field(None, description="Who did it: customer, agent, bot or system.")
+    direction: Direction | None = Field(
+        None, description="in: from the customer; out: to him; internal: neither."
+    )
+    purpose: Purpose | None = Field(None, description="Why we speak to him.")
+    campaign: Name | None = Field(None, description="The campaign it belongs to.")
+    decision: Name | None = Field(
+        None, description="The decision (of a recommender or contact policy) behind it."
+    )
+    content: Name | None = Field(None, description="Id of the content shown or sent.")
+    content_version: Name | None = Field(None, description="Version of that content.")
+    location: Name | None = Field(None, description="Shop, branch or place.")
+
+    def signals(self) -> Iterable[Signal]:
+        """The signals besides the type's own name. The same name twice counts once, totals added."""
+        return ()
+
+    def registers(self) -> Iterable[Register]:
+        """The latest-wins values it sets; `Register` lists the kinds, their keys and values."""
+        return ()
+
+    def message(self) -> Message | None:
+        """The turn it is in its thread, or None. Only counted when `thread` is set."""
+        return None
+
+    def marks(self) -> Iterable[str]:
+        """What a reader should know about the data, e.g. `money_without_currency`."""
+        return ()
+
+    def shown_to_customer(self) -> bool:
+        """Whether this very touchpoint may appear on the customer's own page."""
+        return self.for_customer
+
+    def taken_direction(self) -> Direction:
+        """The direction as said, else by who acted, else the type's default."""
+        if self.direction:
+            return self.direction
+        if self.actor is None or self.default_direction == "internal" or self.actor.kind == "system":
+            return self.default_direction
+        return "in" if self.actor.kind == "customer" else "out"

@@ -1,0 +1,229 @@
+"""The two ways an event arrives, Segment's calls and CloudEvents, read into one draft of a touchpoint.
+
+A draft is what the sender said, checked for shape only: identifiers are not normalised yet, times not corrected, the
+type's own fields not validated. Errors name the field as the sender wrote it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from touchbook.errors import Rejected
+from touchbook.schemas.times import milliseconds
+
+MAX_ID = 200
+MAX_TYPE = 200
+IDENTIFY, CARRIED = 2, 1
+CLOUDEVENT_ATTRIBUTES = frozenset(
+    {
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "time",
+        "datacontenttype",
+        "dataschema",
+        "subject",
+        "data",
+        "data_base64",
+    }
+)
+
+
+@dataclass(slots=True)
+class Draft:
+    """What one item says. `identifiers` are (type, value, field) as sent; `canonical` is the item without what an
+    honest retry changes, from which the digest, and a missing id, are made."""
+
+    id: str | None
+    type: str
+    version: int | None
+    channel: str | None
+    identifiers: list[tuple[str, str, str]]
+    data: dict[str, Any]
+    canonical: dict[str, Any]
+    said_at: int | None
+    sent_at: int | None
+    strength: int = CARRIED
+    extra: dict[str, Any] = field(default_factory=dict)
+    data_field: str = "data"
+    """Where the type's fields stood in the item, so that errors can point there."""
+
+
+def draft_of_segment(call: Any, inherited: dict[str, Any], sent_at: int | None) -> Draft:
+    """One Segment or RudderStack call. `inherited` holds the batch's `context` and `integrations`.
+
+    What each call becomes: track → its event name with its properties; identify → `identified`; page and screen →
+    `page_viewed`; group → `group_joined`; alias → `alias`.
+    """
+    call = _object(call, "")
+    method = call.get("type")
+    if method not in SEGMENT_CALLS:
+        raise Rejected("type_unknown", f"expected one of {', '.join(SEGMENT_CALLS)}", "type")
+    context = {
+        **_optional_object(inherited.get("context"), "context"),
+        **_optional_object(call.get("context"), "context"),
+    }
+    properties = _optional_object(call.get("properties"), "properties")
+    draft = Draft(
+        id=_id(call.get("messageId"), "messageId"),
+        type="",
+        version=None,
+        channel=_first_text(properties.get("channel"), context.get("channel")),
+        identifiers=_segment_identifiers(call, context),
+        data=properties,
+        canonical={name: value for name, value in call.items() if name not in CHANGED_BY_RETRIES},
+        said_at=_time(call, "timestamp", "originalTimestamp"),
+        sent_at=milliseconds(call["sentAt"], "sentAt") if call.get("sentAt") is not None else sent_at,
+        extra={name: value for name, value in call.items() if name not in SEGMENT_READ},
+        data_field="properties",
+    )
+    if context:
+        draft.extra["context"] = context
+    if call.get("integrations") is None and inherited.get("integrations"):
+        draft.extra["integrations"] = inherited["integrations"]
+    SEGMENT_CALLS[method](call, context, draft)
+    return draft
+
+
+def _track(call: dict[str, Any], context: dict[str, Any], draft: Draft) -> None:
+    draft.type = _type(call.get("event"), "event")
+
+
+def _identify(call: dict[str, Any], context: dict[str, Any], draft: Draft) -> None:
+    traits = {
+        **_optional_object(context.get("traits"), "context.traits"),
+        **_optional_object(call.get("traits"), "traits"),
+    }
+    draft.type, draft.strength, draft.data_field = "identified", IDENTIFY, ""
+    draft.data = {"traits": traits}
+    for kind in ("email", "phone"):
+        if traits.get(kind) not in (None, ""):
+            draft.identifiers.append((kind, _text(traits[kind], f"traits.{kind}"), f"traits.{kind}"))
+
+
+def _page(call: dict[str, Any], context: dict[str, Any], draft: Draft) -> None:
+    said = {name: call[name] for name in ("name", "category") if call.get(name) not in (None, "")}
+    draft.type = "page_viewed"
+    draft.data = {**draft.data, **said, "kind": call["type"]}
+
+
+def _group(call: dict[str, Any], context: dict[str, Any], draft: Draft) -> None:
+    draft.type, draft.data_field = "group_joined", ""
+    draft.data = {
+        "group": _text(call.get("groupId"), "groupId"),
+        "traits": _optional_object(call.get("traits"), "traits"),
+    }
+
+
+def _alias(call: dict[str, Any], context: dict[str, Any], draft: Draft) -> None:
+    previous = _text(call.get("previousId"), "previousId")
+    draft.type, draft.strength, draft.data_field = "alias", IDENTIFY, ""
+    draft.identifiers.append(("anonymous_id", previous, "previousId"))
+    draft.data = {"previous": previous}
+
+
+SEGMENT_CALLS = {
+    "track": _track, "identify": _identify, "page": _page, "screen": _page, "group": _group, "alias": _alias,
+}  # fmt: skip
+CHANGED_BY_RETRIES = frozenset({"sentAt", "receivedAt", "writeKey"})
+SEGMENT_READ = CHANGED_BY_RETRIES | frozenset(
+    {"type", "event", "properties", "traits", "context", "messageId", "userId", "anonymousId", "previousId", "groupId",
+     "timestamp", "originalTimestamp", "name", "category"}
+)  # fmt: skip
+
+
+def _segment_identifiers(call: dict[str, Any], context: dict[str, Any]) -> list[tuple[str, str, str]]:
+    device = context.get("device")
+    named = [
+        ("user_id", call.get("userId"), "userId"),
+        ("anonymous_id", call.get("anonymousId"), "anonymousId"),
+        ("device", device.get("id") if isinstance(device, dict) else None, "context.device.id"),
+    ]
+    return [(kind, _text(value, where), where) for kind, value, where in named if value not in (None, "")]
+
+
+def draft_of_cloudevent(event: Any, source: str) -> Draft:
+    """One CloudEvent in structured form; a binary one is given in the same shape. `source` is the publisher's own."""
+    event = _object(event, "")
+    if event.get("specversion") != "1.0":
+        raise Rejected("specversion_unknown", 'expected "1.0"', "specversion")
+    if event.get("source") != source:
+        raise Rejected("source_mismatch", f"expected {source!r}, the source this key belongs to", "source")
+    if "data_base64" in event:
+        raise Rejected("data_not_json", "expected a JSON object in `data`, not base64", "data_base64")
+    data = dict(_optional_object(event.get("data"), "data"))
+    identifiers = _optional_object(data.pop("identifiers", None), "data.identifiers")
+    return Draft(
+        id=_id(event.get("id"), "id"),
+        type=_type(event.get("type"), "type"),
+        version=_version(event.get("dataschema")),
+        channel=_first_text(event.get("channel")),
+        identifiers=[
+            (kind, _text(value, f"data.identifiers.{kind}"), f"data.identifiers.{kind}")
+            for kind, values in identifiers.items()
+            for value in (values if isinstance(values, list) else [values])
+            if value not in (None, "")
+        ],
+        data=data,
+        canonical=event,
+        said_at=_time(event, "time"),
+        sent_at=None,
+        strength=IDENTIFY if event["type"] in ("identified", "alias") else CARRIED,
+        extra={
+            name: value
+            for name, value in event.items()
+            if name == "subject" or (name not in CLOUDEVENT_ATTRIBUTES and name != "channel")
+        },
+    )
+
+
+def _version(schema: Any) -> int | None:
+    """The version in a `dataschema` such as `urn:touchbook:schema:order_placed:2`; None where it states none."""
+    if schema is None:
+        return None
+    tail = str(schema).replace("/", ":").rsplit(":", 1)[-1]
+    return int(tail) if tail.isascii() and tail.isdecimal() and len(tail) < 5 else None
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Rejected("object_expected", "expected a JSON object", where)
+    return value
+
+
+def _optional_object(value: Any, where: str) -> dict[str, Any]:
+    return {} if value is None else _object(value, where)
+
+
+def _text(value: Any, where: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        raise Rejected("text_expected", "expected a text that is not empty", where)
+    return str(value)
+
+
+def _first_text(*values: Any) -> str | None:
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def _id(value: Any, where: str) -> str | None:
+    if value is None or value == "":
+        return None
+    text = _text(value, where)
+    if len(text) > MAX_ID:
+        raise Rejected("id_too_long", f"expected at most {MAX_ID} characters", where)
+    return text
+
+
+def _type(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_TYPE:
+        raise Rejected("type_invalid", f"expected a text of 1 to {MAX_TYPE} characters", where)
+    return value
+
+
+def _time(item: dict[str, Any], *names: str) -> int | None:
+    for name in names:
+        if item.get(name) is not None:
+            return milliseconds(item[name], name)
+    return None

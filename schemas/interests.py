@@ -1,0 +1,38 @@
+"""Interest in a category, as a signal: `interest:shoes` with its weight as total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from touchbook.schemas.details import Signal
+
+INTEREST = "interest:"
+MAX_CATEGORY = 100
+MAX_CATEGORIES = 20
+"""How many categories of one touchpoint count, in the order written."""
+
+LOOKED_AT = 1
+CLICKED = 2
+BOUGHT = 5
+DISMISSED = -3
+"""What he does about a category, in points: looking, following a recommendation, buying, waving one away."""
+
+Category = str | tuple[str, ...] | None
+"""A category, or several."""
+
+
+def interest(category: str | None, weight: int) -> Iterator[Signal]:
+    """The interest that one touchpoint shows in a category; none where it names no category.
+
+    Categories are the same if they are the same trimmed and casefolded, in their first 100 characters.
+    """
+    if category and (folded := category.strip().casefold()[:MAX_CATEGORY].rstrip()):
+        yield Signal(INTEREST + folded, weight)
+
+
+def interests(categories: Iterable[Category], weight: int) -> Iterator[Signal]:
+    """The interest shown in several categories at once, each counted once, at most 20."""
+    each = (one for some in categories for one in ((some,) if isinstance(some, str) else some or ()))
+    signals = dict.fromkeys(signal for one in each for signal in interest(one, weight))
+    return islice(iter(signals), MAX_CATEGORIES)

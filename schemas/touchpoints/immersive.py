@@ -1,0 +1,87 @@
+"""Immersive: augmented and virtual reality.
+
+Signals: `ar_object` an object he looked at, `ar_seconds` with the seconds of a session as total, and the
+interest that a look shows in a category, `interest:<category>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from touchbook.schemas.details import Count, Details, Name, Seconds, Signal, Text
+from touchbook.schemas.display import Display, Wording
+from touchbook.schemas.interests import LOOKED_AT, Category, interests
+from touchbook.schemas.threads import threaded_by
+
+_MEDIA = {"ar": "AR", "vr": "VR", "mixed": "MR"}
+
+
+class _OfSession(Details):
+    """A touchpoint of one session; without a thread of its own it belongs to the session's."""
+
+    from_public_key = True
+
+    session_id: Name | None = Field(None, description="The session.")
+    medium: Literal["ar", "vr", "mixed"] = Field("ar", description="Augmented, virtual or mixed reality.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _belongs_to_the_session(cls, data: Any) -> Any:
+        return threaded_by(data, "session_id")
+
+
+class ArSessionStarted(_OfSession):
+    type = "ar_session_started"
+    family = "immersive"
+    display = Display(
+        icon="glasses",
+        en=Wording("{medium|words} session begins[: {scene|short}]", "[{device}]", _MEDIA),
+        ru=Wording("{medium|words}-сеанс начат[: {scene|short}]", "[{device}]", _MEDIA),
+    )
+
+    scene: Text | None = Field(None, description="The scene or experience.")
+    device: Name | None = Field(None, description="On what it runs.")
+
+
+class ArObjectViewed(_OfSession):
+    type = "ar_object_viewed"
+    family = "immersive"
+    gives = ("ar_object", "interest:")
+    display = Display(
+        icon="box",
+        en=Wording("{medium|words}: tried {name|short}[, {seconds|duration}]", "[{category|join}]", _MEDIA),
+        ru=Wording(
+            "{medium|words}-просмотр: {name|short}[, {seconds|duration}]", "[{category|join}]", _MEDIA
+        ),
+    )
+
+    name: Text = Field(description="The object.")
+    product_id: Name | None = Field(None, description="The product it stands for.")
+    category: Category = Field(None, description="A category, or several.")
+    seconds: Seconds | None = Field(None, description="How long he looked at it.")
+
+    def signals(self) -> Iterable[Signal]:
+        yield Signal("ar_object")
+        yield from interests([self.category], LOOKED_AT)
+
+
+class ArSessionEnded(_OfSession):
+    type = "ar_session_ended"
+    family = "immersive"
+    gives = ("ar_seconds",)
+    display = Display(
+        icon="log-out",
+        en=Wording("{medium|words} session: {seconds|duration}", "[{objects|plural:object,objects}]", _MEDIA),
+        ru=Wording(
+            "{medium|words}-сеанс: {seconds|duration}", "[{objects|plural:объект,объекта,объектов}]", _MEDIA
+        ),
+    )
+
+    seconds: Seconds = Field(description="How long the session lasted.")
+    objects: Count | None = Field(None, description="How many objects he looked at.")
+
+    def signals(self) -> Iterable[Signal]:
+        yield Signal("ar_seconds", self.seconds)

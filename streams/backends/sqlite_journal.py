@@ -1,0 +1,234 @@
+"""The journal in one SQLite file, written by one thread of one process.
+
+Senders leave batches in a bounded queue; the writer takes what is there and commits it at once (group commit:
+many requests share one fsync), then answers them all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Self
+
+from touchbook.errors import FormatUnknown, JournalLocked, JournalUnavailable, NotATouchbook
+from touchbook.identity import STRENGTH_ORDER, IdentityRules
+from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
+from touchbook.sealing import decode_body, new_key_id, unseal
+from touchbook.streams.backends.sqlite import connect, connect_reader, create_tables, statement, transaction
+from touchbook.streams.backends.sqlite_writer import (
+    Batch,
+    Clock,
+    Erasure,
+    ObserveAppend,
+    Queue,
+    Writer,
+    draft_of,
+    last_record,
+    pending,
+)
+from touchbook.streams.journal import Appended
+from touchbook.streams.keyring import Keyring
+
+FILE = "journal.sqlite"
+LOCK_FILE = "journal.lock"
+FORMAT = "1"
+MAX_QUEUE = 20_000
+"""Touchpoints that may wait for the writer."""
+MAX_DRAIN = 5_000
+"""Touchpoints committed at once, unless one batch alone is larger."""
+POLL_SECONDS = 0.1
+"""How often a process that is not the writer looks for new records while it waits."""
+
+
+class SqliteJournal:
+    """See `Journal`. One process writes, which a lock file sees to; any number read."""
+
+    @classmethod
+    def at(
+        cls,
+        directory: Path,
+        keyring: Keyring,
+        clock: Clock,
+        *,
+        read_only: bool = False,
+        rules: IdentityRules | None = None,
+        max_queue: int = MAX_QUEUE,
+        max_drain: int = MAX_DRAIN,
+        observe_append: ObserveAppend | None = None,
+    ) -> Self:
+        """Opens DIR/journal.sqlite; makes it first if it is to be written and is not there.
+
+        `rules` are written into a new journal; an old one keeps those it was made with. Raises JournalLocked
+        if another process writes it, NotATouchbook if there is none to read, FormatUnknown if it is not of
+        FORMAT.
+        """
+        file = directory / FILE
+        if read_only:
+            return cls(file, keyring)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = _locked(directory)
+        try:
+            _create(file, rules or IdentityRules(order=STRENGTH_ORDER, default_region=None))
+            journal = cls(file, keyring, lock)
+            journal._writer = Writer(file, keyring, clock, Queue(max_queue, max_drain), observe_append)
+        except BaseException:
+            os.close(lock)
+            raise
+        journal._writer.start()
+        return journal
+
+    def __init__(self, file: Path, keyring: Keyring, lock: int | None = None) -> None:
+        self._keyring = keyring
+        self._identity_key = keyring.identity_key
+        self._id, self._rules = _meta(file)
+        self._readers = _Readers(file)
+        self._writer: Writer | None = None
+        self._lock = lock
+
+    @property
+    def id(self) -> str:
+        """128 random bits in hex, drawn at creation: tells this journal from every other."""
+        return self._id
+
+    @property
+    def rules(self) -> IdentityRules:
+        return self._rules
+
+    def append(self, touchpoints: Sequence[Touchpoint]) -> Future[list[Appended]]:
+        queue = self._queue
+        queue.check(len(touchpoints))  # before the work of encoding
+        drafts = [draft_of(touchpoint, self.id_of(touchpoint.subject)) for touchpoint in touchpoints]
+        batch = Batch(drafts, pending(), time.perf_counter())
+        if drafts:
+            queue.put(batch, len(drafts))
+        else:
+            batch.future.set_result([])
+        return batch.future
+
+    def room(self) -> int:
+        return self._queue.room()
+
+    def erase(self, owners: Sequence[str]) -> Future[list[str]]:
+        erasure = Erasure(list(owners), pending())
+        self._queue.put(erasure)
+        return erasure.future
+
+    def read(self, after: int = 0, limit: int = 1000) -> list[Record]:
+        with self._readers.one() as db:
+            return [Record(*row) for row in db.execute(statement("journal_read"), (after, limit)).fetchall()]
+
+    def open(self, record: Record) -> Touchpoint:
+        return decode_body(
+            unseal(record.body, self._keyring.key(record.key_id), record.key.encode()),
+            key=record.key,
+            source=record.source,
+            type=record.type,
+            version=record.version,
+            channel=record.channel,
+            occurred_at=record.occurred_at,
+            recorded_at=record.recorded_at,
+        )
+
+    def head(self) -> int:
+        if self._writer:
+            return self._writer.head
+        with self._readers.one() as db:
+            return last_record(db)[0]
+
+    def id_of(self, identifier: Identifier) -> str:
+        return self._identity_key.id_of(identifier)
+
+    def wait_beyond(self, position: int, timeout: float) -> bool:
+        if self._writer:
+            return self._writer.wait_beyond(position, timeout)
+        deadline = time.monotonic() + timeout
+        while self.head() <= position:
+            if (left := deadline - time.monotonic()) <= 0:
+                return False
+            time.sleep(min(left, POLL_SECONDS))
+        return True
+
+    def close(self) -> None:
+        if self._writer:
+            self._writer.stop()
+        self._readers.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def _queue(self) -> Queue:
+        if self._writer is None:
+            raise JournalUnavailable("it was opened to be read only")
+        return self._writer.queue
+
+
+class _Readers:
+    """Connections for reading, each used by one thread at a time."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+
+    @contextmanager
+    def one(self) -> Iterator[sqlite3.Connection]:
+        try:
+            db = self._idle.pop()
+        except IndexError:
+            db = connect_reader(self._file)
+        try:
+            yield db
+        finally:
+            self._idle.append(db)
+            if self._closed:
+                self.close()
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _locked(directory: Path) -> int:
+    """An open file that holds the lock until it or the process ends. Raises JournalLocked."""
+    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise JournalLocked(str(directory)) from None
+    return descriptor
+
+
+def _create(file: Path, rules: IdentityRules) -> None:
+    """Makes what is not there yet; picks up where an interrupted creation stopped."""
+    with closing(connect(file)) as db:
+        create_tables(db, "journal_schema")
+        if not db.execute(statement("journal_meta_read")).fetchall():
+            meta = {"format": FORMAT, "id": new_key_id(), "identity_rules": json.dumps(rules.to_json())}
+            with transaction(db):
+                db.executemany(statement("journal_meta_write"), meta.items())
+
+
+def _meta(file: Path) -> tuple[str, IdentityRules]:
+    try:
+        with closing(connect_reader(file)) as db:
+            meta = dict(db.execute(statement("journal_meta_read")).fetchall())
+    except sqlite3.OperationalError:
+        meta = {}
+    if not meta:
+        raise NotATouchbook(str(file.parent))
+    if meta["format"] != FORMAT:
+        raise FormatUnknown(str(file), meta["format"], FORMAT)
+    rules = json.loads(meta["identity_rules"])
+    if rules["version"] != IdentityRules.version:
+        raise FormatUnknown(str(file), f"identity rules {rules['version']}", str(IdentityRules.version))
+    return meta["id"], IdentityRules.from_json(rules)

@@ -1,0 +1,289 @@
+"""The one thread that writes the SQLite journal, and the queue before it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from itertools import chain, count, islice, repeat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from touchbook.errors import BodyUnreadable, JournalUnavailable, KeyDestroyed, Overloaded
+from touchbook.schemas.touchpoint import Touchpoint
+from touchbook.sealing import digest_in, encode_body, seal, unseal
+from touchbook.streams.backends.sqlite import connect, insert, statement, transaction
+from touchbook.streams.journal import Appended
+from touchbook.streams.keyring import DataKey, Keyring
+
+MAX_TIME = 2**63 - 1
+
+Clock = Callable[[], int]
+"""Milliseconds UTC."""
+ObserveAppend = Callable[[float, int], None]
+"""Told of each batch once it is durable: seconds since `append`, number of touchpoints. Must not raise."""
+
+
+class Draft(NamedTuple):
+    """A touchpoint on its way into the journal: encoded by the sender's thread, so that the writer's has less
+    to do and a touchpoint that cannot be encoded fails its own sender alone."""
+
+    key: str
+    source: str
+    type: str
+    version: int
+    channel: str
+    subject: str
+    occurred_at: int
+    digest: str
+    body: bytes
+
+
+class Batch(NamedTuple):
+    drafts: list[Draft]
+    future: Future[list[Appended]]
+    since: float
+
+
+class Erasure(NamedTuple):
+    owners: list[str]
+    future: Future[list[str]]
+
+
+Job = Batch | Erasure
+
+
+class Queue:
+    """What waits for the writer, in order, measured in touchpoints."""
+
+    def __init__(self, size: int, most: int) -> None:
+        self._size = size
+        self._most = most
+        self._jobs: deque[tuple[Job, int]] = deque()
+        self._waiting = 0
+        self._closed: str | None = None
+        self._changed = threading.Condition()
+
+    def room(self) -> int:
+        with self._changed:
+            self._check_open()
+            return self._room()
+
+    def check(self, touchpoints: int) -> None:
+        with self._changed:
+            self._check(touchpoints)
+
+    def put(self, job: Job, touchpoints: int = 0) -> None:
+        with self._changed:
+            self._check(touchpoints)
+            self._jobs.append((job, touchpoints))
+            self._waiting += touchpoints
+            self._changed.notify()
+
+    def take(self) -> list[Job]:
+        """The oldest batches that fit into one commit, or an erasure alone. Waits; empty when closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            jobs: list[Job] = []
+            taken = 0
+            while self._jobs:
+                job, touchpoints = self._jobs[0]
+                if jobs and (isinstance(job, Erasure) or taken + touchpoints > self._most):
+                    break
+                self._jobs.popleft()
+                jobs.append(job)
+                taken += touchpoints
+                if isinstance(job, Erasure):
+                    break
+            self._waiting -= taken
+            return jobs
+
+    def close(self, why: str) -> None:
+        """Nothing more can be put; what waits can still be taken."""
+        with self._changed:
+            self._closed = self._closed or why
+            self._changed.notify_all()
+
+    def _check(self, touchpoints: int) -> None:
+        self._check_open()
+        if self._waiting and touchpoints > self._room():
+            raise Overloaded
+
+    def _room(self) -> int:
+        return max(0, self._size - self._waiting)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise JournalUnavailable(self._closed)
+
+
+class Writer:
+    """The one thread that writes. A store that fails costs the batches at hand, never the thread."""
+
+    def __init__(
+        self, file: Path, keyring: Keyring, clock: Clock, queue: Queue, observe_append: ObserveAppend | None
+    ) -> None:
+        self.queue = queue
+        self.head = 0
+        self._recorded_at = 0
+        self._file = file
+        self._keyring = keyring
+        self._clock = clock
+        self._observe_append = observe_append
+        self._grown = threading.Condition()
+        self._db: sqlite3.Connection | None = self._connect()
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.queue.close("it was closed")
+        self._thread.join()
+
+    def wait_beyond(self, position: int, timeout: float) -> bool:
+        with self._grown:
+            return self._grown.wait_for(lambda: self.head > position, timeout)
+
+    def _run(self) -> None:
+        jobs: list[Job] = []
+        try:
+            while jobs := self.queue.take():
+                self._do(jobs)
+        finally:
+            self.queue.close("its writer has stopped")
+            while jobs:
+                _fail(jobs, "its writer has stopped")
+                jobs = self.queue.take()
+            self._disconnect()
+
+    def _do(self, jobs: list[Job]) -> None:
+        try:
+            if isinstance(jobs[0], Erasure):
+                jobs[0].future.set_result(self._keyring.destroy(jobs[0].owners))
+            else:
+                self._record([job for job in jobs if isinstance(job, Batch)])
+        except Exception as error:
+            self._disconnect()  # rolls back; the next jobs find a fresh connection
+            _fail(jobs, _reason(error), error)
+
+    def _record(self, batches: list[Batch]) -> None:
+        appended = iter(self._append(list(chain.from_iterable(batch.drafts for batch in batches))))
+        for batch in batches:
+            batch.future.set_result(list(islice(appended, len(batch.drafts))))
+        if self._observe_append:
+            now = time.perf_counter()
+            for batch in batches:
+                self._observe_append(now - batch.since, len(batch.drafts))
+
+    def _append(self, drafts: list[Draft]) -> list[Appended]:
+        self._db = db = self._db or self._connect()
+        appended, fresh = _told_apart(drafts, self._recorded(db, drafts), self.head)
+        if fresh:
+            recorded_at = max(self._recorded_at, self._clock())
+            rows = self._sealed(fresh, recorded_at)
+            with transaction(db):
+                insert(db, "journal_append", rows)
+            self._recorded_at = recorded_at
+            with self._grown:
+                self.head += len(fresh)
+                self._grown.notify_all()
+        return appended
+
+    def _recorded(self, db: sqlite3.Connection, drafts: list[Draft]) -> dict[str, tuple[int, str | None]]:
+        """Position and digest of those that the journal holds already; no digest where it cannot be read."""
+        keys = json.dumps([draft.key for draft in drafts])
+        return {
+            key: (position, self._digest(key, key_id, body))
+            for key, position, key_id, body in db.execute(statement("journal_known"), (keys,))
+        }
+
+    def _digest(self, key: str, key_id: str, body: bytes) -> str | None:
+        try:
+            return digest_in(unseal(body, self._keyring.key(key_id), key.encode()))
+        except (KeyDestroyed, BodyUnreadable):
+            return None
+
+    def _sealed(self, fresh: list[Draft], recorded_at: int) -> list[tuple[object, ...]]:
+        data_keys = self._keyring.data_keys([draft.subject for draft in fresh])  # durable before one is used
+        return list(map(_row, count(self.head + 1), fresh, data_keys, repeat(recorded_at)))
+
+    def _connect(self) -> sqlite3.Connection:
+        db = connect(self._file)
+        self.head, self._recorded_at = last_record(db)
+        return db
+
+    def _disconnect(self) -> None:
+        if self._db:
+            self._db.close()
+            self._db = None
+
+
+def _told_apart(
+    drafts: Iterable[Draft], known: dict[str, tuple[int, str | None]], head: int
+) -> tuple[list[Appended], list[Draft]]:
+    """What becomes of each draft, and those to be recorded. `known` learns them, for repeats."""
+    appended: list[Appended] = []
+    fresh: list[Draft] = []
+    for draft in drafts:
+        if (first := known.get(draft.key)) is None:
+            fresh.append(draft)
+            position = head + len(fresh)
+            known[draft.key] = position, draft.digest
+            appended.append(Appended("accepted", position))
+        else:
+            position, digest = first
+            same = digest is None or digest == draft.digest
+            appended.append(Appended("duplicate" if same else "reused", position))
+    return appended, fresh
+
+
+def _row(position: int, draft: Draft, data_key: DataKey, recorded_at: int) -> tuple[object, ...]:
+    key, source, type_, version, channel, subject, occurred_at, _, body = draft
+    sealed = seal(body, data_key.key, key.encode())
+    key_id = data_key.key_id
+    return position, key, source, type_, version, channel, subject, key_id, occurred_at, recorded_at, sealed
+
+
+def draft_of(touchpoint: Touchpoint, subject: str) -> Draft:
+    source, type_, channel = touchpoint.source, touchpoint.type, touchpoint.channel
+    try:
+        f"{source}{type_}{channel}".encode()
+    except UnicodeEncodeError:
+        raise ValueError("source, type and channel must be text that UTF-8 can express") from None
+    if abs(touchpoint.occurred_at) > MAX_TIME:
+        raise ValueError("occurred_at must be milliseconds within 64 bits")
+    return Draft(
+        touchpoint.key, source, type_, touchpoint.version, channel, subject,
+        touchpoint.occurred_at, touchpoint.digest, encode_body(touchpoint),
+    )  # fmt: skip
+
+
+def pending() -> Future[Any]:
+    """A future that cannot be cancelled: a sender who went away must not stop what is being recorded."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
+def _fail(jobs: Iterable[Job], why: str, error: Exception | None = None) -> None:
+    for job in jobs:
+        if not job.future.done():
+            failure = JournalUnavailable(why)
+            failure.__cause__ = error
+            job.future.set_exception(failure)
+
+
+def _reason(error: Exception) -> str:
+    """SQLite's own words name tables and conditions, never values; of anything else only the kind is told."""
+    return str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
+
+
+def last_record(db: sqlite3.Connection) -> tuple[int, int]:
+    """Position and recorded_at of the last record; 0, 0 when there is none."""
+    position, recorded_at = db.execute(statement("journal_head")).fetchone() or (0, 0)
+    return position, recorded_at

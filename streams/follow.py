@@ -1,0 +1,143 @@
+"""Following: read the journal, fold, save, say so. One follower for each set of projections."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from touchbook.projections.fold import Folder
+from touchbook.projections.stores.port import Projections
+from touchbook.streams.journal import Journal
+
+log = logging.getLogger(__name__)
+
+ENOUGH_UNREADABLE = 10
+"""So many records in a row that cannot be folded stop the follower: better to stand still than to drain the journal."""
+IDLE_SECONDS = 0.5
+LONGEST_PAUSE = 5.0
+
+OnFolded = Callable[[int], None]
+
+
+class Follower:
+    """A thread that keeps the projections up with the journal.
+
+    A store that fails is retried for as long as it takes. `stopped_because` says why it stands still, if it does.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        projections: Projections,
+        folder: Folder,
+        batch: int = 2_000,
+        observe_visible: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        self._journal = journal
+        self._projections = projections
+        self._folder = folder
+        self._batch = batch
+        self._observe_visible = observe_visible
+        self._stop = threading.Event()
+        self._moved = threading.Condition()
+        self._folded = 0
+        self._listeners: list[OnFolded] = []
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self.stopped_because: str | None = None
+        self.failing_because: str | None = None
+
+    def start(self) -> None:
+        self._folded = self._position()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def folded(self) -> int:
+        """The last position that readers can see."""
+        return self._folded
+
+    @property
+    def lag(self) -> int:
+        """Touchpoints in the journal that are not folded yet."""
+        return max(self._journal.head() - self._folded, 0)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def unreadable(self) -> int:
+        return self._folder.unreadable
+
+    def wait(self, position: int, timeout: float) -> bool:
+        """Whether the position became visible within `timeout` seconds."""
+        with self._moved:
+            return self._moved.wait_for(lambda: self._folded >= position, timeout)
+
+    def listen(self, listener: OnFolded) -> Callable[[], None]:
+        """Calls `listener(position)` from the follower's thread after every batch; call what is returned to end it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _run(self) -> None:
+        pause = 0.05
+        while not self._stop.is_set():
+            try:
+                self._step()
+                self.failing_because = None
+                pause = 0.05
+            except Exception as error:  # the store or the journal failed: nothing is lost by trying again
+                self.failing_because = f"{type(error).__name__}: {error}"
+                log.warning("following paused for %.2f s: %s", pause, self.failing_because)
+                self._stop.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            if self._folder.unreadable_in_a_row >= ENOUGH_UNREADABLE:
+                self.stopped_because = (
+                    f"{ENOUGH_UNREADABLE} records in a row could not be folded, the last at or before position "
+                    f"{self._folded}: this version cannot read the journal. Install a version that can, and restart"
+                )
+                log.critical("following stopped: %s", self.stopped_because)
+                return
+
+    def _step(self) -> None:
+        after = self._position()
+        records = self._journal.read(after, self._batch)
+        if not records:
+            self._tell(after)
+            self._journal.wait_beyond(after, IDLE_SECONDS)
+            return
+        self._projections.write(self._folder.fold(records), after, records[-1].position)
+        now = time.time()
+        for record in records:
+            self._observe_visible(max(now - record.recorded_at / 1000, 0.0))
+        self._tell(records[-1].position)
+
+    def _tell(self, position: int) -> None:
+        if position == self._folded:
+            return
+        with self._moved:
+            self._folded = position
+            self._moved.notify_all()
+        for listener in list(self._listeners):
+            listener(position)
+
+    def _position(self) -> int:
+        with self._projections.reading() as reader:
+            return reader.position()
+
+
+def catch_up(journal: Journal, projections: Projections, folder: Folder, batch: int = 2_000) -> int:
+    """Folds until nothing is left, in this thread; answers the position reached."""
+    while True:
+        with projections.reading() as reader:
+            after = reader.position()
+        records = journal.read(after, batch)
+        if not records:
+            return after
+        projections.write(folder.fold(records), after, records[-1].position)

@@ -1,0 +1,96 @@
+"""The journal: the append-only log of touchpoints that everything else is folded from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from touchbook.identity import IdentityRules
+from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of one touchpoint given to `append`.
+
+    accepted   recorded now
+    duplicate  recorded before, with the same canonical payload (or one that can no longer be compared,
+               because it was erased): nothing changed
+    reused     the key was recorded before with another payload: nothing changed, the caller sets it aside
+
+    `position` is that of the first accepted touchpoint with this key.
+    """
+
+    outcome: Literal["accepted", "duplicate", "reused"]
+    position: int
+
+
+class Journal(Protocol):
+    """Records touchpoints for good, each key once, in one order that never changes.
+
+    Positions are 1, 2, 3 … without gaps, in the order of acceptance. A position that can be read stays
+    readable, and what is read at it stays the same. Every method may be called from any thread.
+    """
+
+    def append(self, touchpoints: Sequence[Touchpoint]) -> Future[list[Appended]]:
+        """Records the touchpoints in the order given, and answers for each, once all are durable.
+
+        The future fails with JournalUnavailable if the store did: it is then not known what was kept, and the
+        same touchpoints appended again settle it. It cannot be cancelled. `recorded_at` of what is given is
+        ignored.
+
+        Raises at once, keeping nothing: Overloaded when the touchpoints do not fit in the queue (a batch
+        larger than the queue fits when the queue is empty); JournalUnavailable when the journal was closed or
+        opened read-only; ValueError for a touchpoint that no store could keep (NaN, a lone surrogate in a
+        header field, a time beyond 64 bits).
+        """
+        ...
+
+    def room(self) -> int:
+        """How many touchpoints `append` would take now. 0 means that it would raise Overloaded."""
+        ...
+
+    def erase(self, owners: Sequence[str]) -> Future[list[str]]:
+        """Destroys the data keys of the owners (permanent ids) and answers the ids of the destroyed keys.
+
+        Ordered with `append`: nothing that is appended afterwards is sealed with a destroyed key, and all
+        that was appended before can no longer be opened if it belongs to an owner.
+        """
+        ...
+
+    def read(self, after: int = 0, limit: int = 1000) -> list[Record]:
+        """The records with positions greater than `after`, in order of position, at most `limit`.
+
+        Only durable records are seen. Fewer than `limit` means that these were all at that moment.
+        """
+        ...
+
+    def open(self, record: Record) -> Touchpoint:
+        """The touchpoint as it was appended, `recorded_at` filled in.
+
+        Raises KeyDestroyed after an erasure, BodyUnreadable if the body is damaged or another record's.
+        """
+        ...
+
+    def head(self) -> int:
+        """The position of the last durable record; 0 when there is none."""
+        ...
+
+    def id_of(self, identifier: Identifier) -> str:
+        """The permanent id of an identifier: the same for ever here, another one in another installation."""
+        ...
+
+    @property
+    def rules(self) -> IdentityRules:
+        """How identifiers are normalised and ordered: fixed when the journal was created."""
+        ...
+
+    def wait_beyond(self, position: int, timeout: float) -> bool:
+        """Sleeps until the head is greater than `position`, at most `timeout` seconds. Says whether it is."""
+        ...
+
+    def close(self) -> None:
+        """Records what was appended, answers it, and releases everything. May be called again."""
+        ...

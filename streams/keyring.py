@@ -1,0 +1,57 @@
+"""The keyring: the keys that open the journal's bodies. What is destroyed here is erased everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from touchbook.sealing import IdentityKey
+
+
+class DataKey(NamedTuple):
+    """A key and its random name, which is stored with each body it seals."""
+
+    key_id: str
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"DataKey({self.key_id})"
+
+
+class Keyring(Protocol):
+    """Keeps data keys wrapped by a master key. An owner is a customer's permanent id, or "set-aside:<key>".
+
+    Every method may be called from any thread.
+    """
+
+    @property
+    def identity_key(self) -> IdentityKey:
+        """What permanent ids are made with: drawn once, never rotated, never the same elsewhere."""
+        ...
+
+    def data_keys(self, owners: Sequence[str]) -> list[DataKey]:
+        """One key per owner, in the order given, made on first use.
+
+        New keys are durable when this returns, so that nothing is ever sealed with a key a crash would lose.
+        """
+        ...
+
+    def key(self, key_id: str) -> bytes:
+        """The key of this name. Raises KeyDestroyed if there is none any more."""
+        ...
+
+    def destroy(self, owners: Sequence[str]) -> list[str]:
+        """Destroys every key of the owners, leaving no copy in any file, and answers their ids.
+
+        Afterwards `key` raises KeyDestroyed for them, and `data_keys` makes new ones. Owners without a key
+        are passed over, so an erasure that was interrupted is simply done again.
+        """
+        ...
+
+    def destroyed(self) -> list[str]:
+        """The ids of all keys ever destroyed: never whose they were."""
+        ...
+
+    def close(self) -> None:
+        """Releases everything. May be called again."""
+        ...

@@ -1,0 +1,1 @@
+DELETE FROM data_keys WHERE owner IN (SELECT value FROM json_each(?)) RETURNING key_id;

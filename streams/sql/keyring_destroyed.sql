@@ -1,0 +1,1 @@
+SELECT key_id FROM destroyed_keys ORDER BY key_id;

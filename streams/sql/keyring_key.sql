@@ -1,0 +1,1 @@
+SELECT wrapped FROM data_keys WHERE key_id = ?;

@@ -1,0 +1,1 @@
+INSERT OR IGNORE INTO destroyed_keys (key_id) VALUES (?);

@@ -1,0 +1,1 @@
+SELECT key FROM set_aside WHERE received_at < ?;

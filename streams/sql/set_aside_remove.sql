@@ -1,0 +1,1 @@
+DELETE FROM set_aside WHERE key IN (SELECT value FROM json_each(?));

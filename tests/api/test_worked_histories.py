@@ -1,0 +1,159 @@
+"""The worked histories, published as touchpoints through the door, give the numbers they are known for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+
+from tests.books import a_book, folded
+from touchbook.api.app import create_app
+from touchbook.ledger import MILLISECONDS_A_DAY
+from touchbook.schemas.times import day_text, rfc3339
+from touchbook.wiring import now
+
+WORKED = yaml.safe_load((Path(__file__).parents[1] / "rules" / "scorecard_histories.yaml").read_text("utf-8"))
+TODAY = now() // MILLISECONDS_A_DAY
+
+SENDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "purchase": ("order_placed", {"order_id": "o-{n}"}),
+    "order_reversed": ("order_cancelled", {"order_id": "o-{n}"}),
+    "stage_shown": ("order_stage_changed", {"order_id": "o-{n}", "stage": "packed"}),
+    "product_view": ("product_viewed", {"product_id": "p-1"}),
+    "page_view": ("page_viewed", {"name": "Home"}),
+    "app_open": ("app_opened", {}),
+    "message_marketing": ("message_sent", {"purpose": "offer"}),
+    "message_service": ("message_sent", {"purpose": "service"}),
+    "message_open": ("message_opened", {}),
+    "message_click": ("message_clicked", {}),
+    "message_in": ("chat_message_sent", {"text": "Where is it?", "actor": {"kind": "customer"}}),
+    "content_useful": ("message_rated", {"useful": True}),
+    "unsubscribed": ("unsubscribed", {}),
+    "spam_report": ("reported_as_spam", {}),
+    "promise_kept": ("promise_kept", {"promise_id": "v-{n}"}),
+    "promise_broken": ("promise_broken", {"promise_id": "v-{n}"}),
+    "request_answered": ("request_answered", {}),
+    "request_late": ("request_late", {}),
+    "request_ignored": ("request_ignored", {}),
+    "bot_failed": ("bot_failed", {}),
+    "bot_up": ("bot_rated", {"helpful": True}),
+    "complaint": ("complaint_raised", {"text": "It never came.", "reason": "delivery"}),
+    "complaint_resolved": ("complaint_resolved", {"reason": "delivery"}),
+    "case_resolved": ("case_resolved", {"case_id": "c-{n}"}),
+    "survey_sent": ("survey_sent", {}),
+    "emotion_positive": ("emotion_observed", {"emotion": "joy", "valence": "positive", "source": "agent"}),
+    "emotion_negative": ("emotion_observed", {"emotion": "anger", "valence": "negative", "source": "agent"}),
+    "referral_made": ("referral_made", {}),
+    "referral_converted": ("referral_converted", {}),
+    "review_positive": ("review_posted", {"rating": 5}),
+    "community_post": ("community_posted", {"text": "Look what I made."}),
+    "stance_defends": ("brand_mentioned", {"stance": "defends", "text": "That is not so."}),
+    "mention_positive": ("brand_mentioned", {"stance": "praises", "text": "Lovely."}),
+    "suggestion": ("suggestion_submitted", {"text": "Add a wish list."}),
+    "feedback_acknowledged": ("feedback_acknowledged", {}),
+    "feedback_acted": ("feedback_acted_on", {"outcome": "There is a wish list now."}),
+    "webinar": ("webinar_attended", {"webinar": "Care"}),
+    "session_seconds": ("session_ended", {"seconds": "{total}"}),
+    "ar_object": ("ar_object_viewed", {"name": "Chair"}),
+    "ar_seconds": ("ar_session_ended", {"seconds": "{total}"}),
+    "rec_click": ("recommendation_clicked", {"recommender": "r"}),
+    "rec_dismiss": ("recommendation_dismissed", {"recommender": "r"}),
+}
+ANSWERS = {
+    "csat_good": {"csat": 5},
+    "csat_mid": {"csat": 3},
+    "ces_easy": {"ces": 6},
+    "nps_promoter": {"nps": 10},
+}
+ANSWERS |= {"csat_bad": {"csat": 1}}
+
+
+def ages_of(text: object) -> Iterator[tuple[int, int, int]]:
+    """(age in days, count, total) of each term of a worked history."""
+    for term in str(text).split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:\.\.(\d+)/(\d+))?(?:x(\d+))?(?:=(\d+))?", term)
+        assert match, term
+        oldest, newest, step, count, total = match.groups()
+        for age in range(int(oldest), int(newest or oldest) - 1, -int(step or 1)):
+            yield age, int(count or 1), int(total or 0)
+
+
+def filled(data: dict[str, Any], n: int, total: int) -> dict[str, Any]:
+    return {
+        name: total
+        if value == "{total}"
+        else value.replace("{n}", str(n))
+        if isinstance(value, str)
+        else value
+        for name, value in data.items()
+    }
+
+
+def touchpoints_of(name: str, history: dict[str, object]) -> list[dict[str, Any]]:
+    """What channels would have published: a survey's answers of one day are one touchpoint."""
+    sent: list[tuple[int, str, dict[str, Any]]] = []
+    answered: dict[int, dict[str, Any]] = {}
+    for signal, text in history.items():
+        for age, count, total in ages_of(text):
+            if signal == "survey_answer":
+                answered.setdefault(age, {})
+            elif signal in ANSWERS:
+                answered.setdefault(age, {}).update(ANSWERS[signal])
+            else:
+                type, data = SENDS[signal]
+                sent += [(age, type, filled(data, len(sent) + n, total)) for n in range(count)]
+    sent += [(age, "survey_answered", data) for age, data in answered.items()]
+    sent = sent or [
+        (0, "account_notified", {"about": "terms"})
+    ]  # a stranger exists by a touchpoint without signals
+    return [
+        {
+            "specversion": "1.0",
+            "id": f"{name}-{place}",
+            "source": "worked",
+            "type": type,
+            "time": rfc3339((TODAY - age) * MILLISECONDS_A_DAY + 1000),
+            "data": {**data, "identifiers": {"user_id": name}},
+        }
+        for place, (age, type, data) in enumerate(sent)
+    ]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with a_book() as book:
+        _, secret = book.control.create_key("publish", "worked", "web")
+        reader = book.control.create_key("read-scores", "recommender")[1]
+        http = TestClient(create_app(book))
+        for name, history in WORKED["histories"].items():
+            events = touchpoints_of(name, history)
+            for start in range(0, len(events), 1000):
+                answer = http.post(
+                    "/v1/events",
+                    content=json.dumps(events[start : start + 1000]),
+                    headers={
+                        "Authorization": f"Bearer {secret}",
+                        "Content-Type": "application/cloudevents-batch+json",
+                    },
+                )
+                assert answer.status_code == 200, answer.text
+                assert answer.json()["rejected"] == []
+        folded(book)
+        http.headers["Authorization"] = f"Bearer {reader}"
+        yield http
+
+
+@pytest.mark.parametrize("name", WORKED["histories"])
+def test_a_worked_history_gives_its_milli_points_values_and_tiers(client: TestClient, name: str) -> None:
+    answer = client.get(f"/v1/customers/user_id:{name}/scores", params={"at": day_text(TODAY)})
+    told = {
+        card: [score["milli_points"], score["value"], score["tier"]]
+        for card, score in answer.json()["scores"].items()
+    }
+    assert told == WORKED["expected"][name]

@@ -1,0 +1,391 @@
+"""The promises of the journal, kept by every adapter."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.streams.touchpoints import Clock, key_of, many, touchpoint
+from touchbook.errors import BodyUnreadable, JournalUnavailable, KeyDestroyed, Overloaded
+from touchbook.identity import IdentityRules
+from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
+from touchbook.streams.backends.sqlite_journal import SqliteJournal
+from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
+from touchbook.streams.journal import Appended, Journal
+
+Opened = Callable[..., Journal]
+
+
+class SqliteShelf:
+    """Where the journals of a test stand. Opened again, it is the same journal."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.clock = Clock()
+        self._keyring = SqliteKeyring.at(directory)
+        self._opened: list[SqliteJournal] = []
+
+    def open(self, **settings: Any) -> SqliteJournal:
+        self._opened.append(SqliteJournal.at(self.directory, self._keyring, self.clock, **settings))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        for journal in self._opened:
+            journal.close()
+        self._keyring.close()
+
+
+@pytest.fixture(params=[SqliteShelf])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteShelf]:
+    shelf = request.param(tmp_path)
+    yield shelf
+    shelf.close()
+
+
+@pytest.fixture
+def journal(shelf: SqliteShelf) -> Journal:
+    return shelf.open()
+
+
+def append(journal: Journal, *touchpoints: Touchpoint) -> list[Appended]:
+    return journal.append(touchpoints).result(30)
+
+
+def all_of(journal: Journal) -> list[Record]:
+    records: list[Record] = []
+    while page := journal.read(records[-1].position if records else 0, 5_000):
+        records += page
+    return records
+
+
+def test_what_is_appended_is_read_back_as_it_was(journal: Journal, shelf: SqliteShelf) -> None:
+    said = touchpoint(
+        subject=Identifier("email", "ann@example.test"),
+        identifiers=(Identifier("email", "ann@example.test"), Identifier("device", "d-1")),
+        data={"text": "Здравствуйте", "n": 2**63 - 1, "x": 0.1, "none": None, "nested": [{"да": True}]},
+        extra={"context": {"locale": "ru-RU"}},
+        strength=2,
+        said_at=5,
+        sent_at=6,
+    )
+
+    append(journal, said)
+
+    [record] = journal.read()
+    assert journal.open(record) == replace(said, recorded_at=shelf.clock.now)
+    assert (record.key, record.source, record.type, record.channel) == (
+        said.key,
+        "shop",
+        "chat_message",
+        "web_chat",
+    )
+    assert record.subject == journal.id_of(said.subject)
+
+
+def test_reading_after_a_position_skips_what_came_before(journal: Journal) -> None:
+    append(journal, *many(10))
+
+    assert [record.position for record in journal.read(after=7)] == [8, 9, 10]
+    assert [record.position for record in journal.read(after=2, limit=3)] == [3, 4, 5]
+    assert journal.read(after=10) == []
+
+
+def test_records_stand_in_the_order_they_were_appended(journal: Journal) -> None:
+    futures = [journal.append(many(7, since=start)) for start in range(0, 70, 7)]
+    wait(futures)
+
+    assert [record.key for record in journal.read()] == [key_of(str(n)) for n in range(70)]
+
+
+def test_a_touchpoint_recorded_again_changes_nothing(journal: Journal) -> None:
+    append(journal, *many(3))
+    before = journal.read()
+
+    assert append(journal, *many(3)) == [Appended("duplicate", position) for position in (1, 2, 3)]
+    assert journal.read() == before
+
+
+def test_a_retry_with_other_times_is_still_the_same_touchpoint(journal: Journal) -> None:
+    append(journal, touchpoint(occurred_at=1, sent_at=2))
+
+    assert append(journal, touchpoint(occurred_at=8, sent_at=9)) == [Appended("duplicate", 1)]
+    assert journal.read()[0].occurred_at == 1
+
+
+def test_a_reused_id_is_told_apart(journal: Journal) -> None:
+    append(journal, touchpoint("1"), touchpoint("2", data={"text": "first"}))
+
+    assert append(journal, touchpoint("2", data={"text": "second"})) == [Appended("reused", 2)]
+    assert journal.open(journal.read()[1]).data == {"text": "first"}
+
+
+def test_the_same_id_of_two_sources_is_two_touchpoints(journal: Journal) -> None:
+    assert append(journal, touchpoint(source="shop"), touchpoint(source="bot")) == [
+        Appended("accepted", 1),
+        Appended("accepted", 2),
+    ]
+
+
+def test_the_same_key_twice_in_one_batch_is_recorded_once(journal: Journal) -> None:
+    first, other = touchpoint("1"), touchpoint("1", data={"text": "other"})
+
+    assert append(journal, first, touchpoint("2"), first, other) == [
+        Appended("accepted", 1),
+        Appended("accepted", 2),
+        Appended("duplicate", 1),
+        Appended("reused", 1),
+    ]
+    assert journal.head() == 2
+
+
+def test_the_same_key_in_two_batches_of_one_commit_is_recorded_once(
+    journal: Journal, shelf: SqliteShelf
+) -> None:
+    with shelf.clock.held(lambda: journal.append([touchpoint("before")])):
+        first, second = journal.append([touchpoint("1")]), journal.append([touchpoint("1")])
+
+    assert first.result(30) == [Appended("accepted", 2)]
+    assert second.result(30) == [Appended("duplicate", 2)]
+
+
+def test_nothing_appended_is_answered_at_once(journal: Journal) -> None:
+    assert append(journal) == []
+    assert journal.head() == 0
+
+
+def test_positions_have_no_gaps_when_many_threads_append_the_same_and_different_things(
+    journal: Journal,
+) -> None:
+    def send(thread: int) -> list[Appended]:
+        own = [touchpoint(f"{thread}-{n}", customer=f"c{n % 5}") for n in range(200)]
+        shared = many(50, customers=7)
+        batches = [own[:80], shared, own[80:], shared]
+        return [answer for batch in batches for answer in append(journal, *batch)]
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = [answer for answers in threads.map(send, range(8)) for answer in answers]
+
+    accepted = sorted(answer.position for answer in answers if answer.outcome == "accepted")
+    assert accepted == list(range(1, 8 * 200 + 50 + 1))
+    assert [record.position for record in all_of(journal)] == accepted
+    assert len({record.key for record in all_of(journal)}) == len(accepted)
+    assert {answer.outcome for answer in answers} == {"accepted", "duplicate"}
+
+
+def test_what_was_answered_can_be_read_while_more_is_written(journal: Journal) -> None:
+    writing = threading.Event()
+    writing.set()
+
+    def keep_writing() -> None:
+        start = 0
+        while writing.is_set():
+            append(journal, *many(50, since=start))
+            start += 50
+
+    with ThreadPoolExecutor(1) as threads:
+        writer = threads.submit(keep_writing)
+        try:
+            for _ in range(50):
+                head = journal.head()
+                positions = [record.position for record in all_of(journal)]
+                assert positions == list(range(1, len(positions) + 1))
+                assert len(positions) >= head
+        finally:
+            writing.clear()
+        writer.result(30)
+
+
+def test_a_hundred_thousand_touchpoints_are_read_back_equal(journal: Journal) -> None:
+    given = many(100_000, customers=5_000)
+
+    futures: list[Future[list[Appended]]] = []
+    for start in range(0, len(given), 2_000):
+        while journal.room() < 2_000:
+            futures[len(futures) // 2].result(60)
+            time.sleep(0.001)
+        futures.append(journal.append(given[start : start + 2_000]))
+    wait(futures, 120)
+
+    assert journal.head() == len(given)
+    read = [journal.open(record) for record in all_of(journal)]
+    assert [replace(one, recorded_at=0) for one in read] == given
+
+
+def test_a_full_queue_refuses_at_once_and_keeps_nothing(shelf: SqliteShelf) -> None:
+    journal = shelf.open(max_queue=10)
+    with shelf.clock.held(lambda: journal.append([touchpoint("being written")])):
+        waiting = journal.append(many(8))
+        assert journal.room() == 2
+        with pytest.raises(Overloaded):
+            journal.append(many(3, since=100))
+        fits = journal.append(many(2, since=200))
+        assert journal.room() == 0
+
+    assert [answer.position for answer in waiting.result(30) + fits.result(30)] == list(range(2, 12))
+    assert key_of("100") not in {record.key for record in journal.read()}
+    assert append(journal, *many(3, since=100)) == [
+        Appended("accepted", position) for position in (12, 13, 14)
+    ]
+
+
+def test_a_batch_larger_than_the_queue_is_taken_when_nothing_waits(shelf: SqliteShelf) -> None:
+    journal = shelf.open(max_queue=10)
+
+    assert len(append(journal, *many(25))) == 25
+
+
+def test_a_touchpoint_that_cannot_be_kept_fails_its_sender_alone(journal: Journal) -> None:
+    for unkeepable in (
+        touchpoint(data={"x": float("nan")}, digest="0" * 64),
+        touchpoint(type="\ud800"),
+        touchpoint(occurred_at=2**63),
+    ):
+        with pytest.raises(ValueError, match=r".+"):
+            journal.append([touchpoint("fine"), unkeepable])
+
+    assert append(journal, touchpoint("after")) == [Appended("accepted", 1)]
+
+
+def test_text_that_utf_8_cannot_express_is_kept_in_the_body(journal: Journal) -> None:
+    append(journal, touchpoint("\ud83d", data={"half an emoji": "\ud83d"}, key="0" * 32))
+
+    opened = journal.open(journal.read()[0])
+    assert (opened.id, opened.data) == ("\ud83d", {"half an emoji": "\ud83d"})
+
+
+def test_an_answer_cannot_be_cancelled(journal: Journal, shelf: SqliteShelf) -> None:
+    with shelf.clock.held(lambda: journal.append([touchpoint("before")])):
+        future = journal.append([touchpoint("1")])
+        assert not future.cancel()
+
+    assert future.result(30) == [Appended("accepted", 2)]
+
+
+def test_recorded_times_never_go_back(journal: Journal, shelf: SqliteShelf) -> None:
+    for second, now in enumerate([100, 300, 200, 400]):
+        shelf.clock.now = now
+        append(journal, touchpoint(str(second)))
+
+    assert [record.recorded_at for record in journal.read()] == [100, 300, 300, 400]
+
+
+def test_opening_again_continues_where_it_stopped(shelf: SqliteShelf) -> None:
+    journal = shelf.open()
+    append(journal, *many(5))
+    journal.close()
+
+    again = shelf.open()
+
+    assert again.head() == 5
+    assert append(again, touchpoint("0", customer="c0"), touchpoint("new")) == [
+        Appended("duplicate", 1),
+        Appended("accepted", 6),
+    ]
+    assert again.id_of(Identifier("user_id", "ann")) == journal.id_of(Identifier("user_id", "ann"))
+
+
+def test_closing_records_what_was_appended(shelf: SqliteShelf) -> None:
+    journal = shelf.open()
+    futures = [journal.append(many(100, since=start)) for start in range(0, 1000, 100)]
+
+    journal.close()
+
+    assert all(future.done() and not future.exception() for future in futures)
+    assert shelf.open().head() == 1000
+
+
+def test_a_closed_journal_takes_nothing_more(journal: Journal) -> None:
+    journal.close()
+    journal.close()
+
+    with pytest.raises(JournalUnavailable):
+        journal.append([touchpoint()])
+    with pytest.raises(JournalUnavailable):
+        journal.room()
+
+
+def test_the_rules_are_those_the_journal_was_created_with(shelf: SqliteShelf) -> None:
+    shelf.open(rules=IdentityRules(default_region="DE")).close()
+
+    assert shelf.open(rules=IdentityRules(default_region="FR")).rules == IdentityRules(default_region="DE")
+
+
+def test_a_body_cannot_be_moved_to_another_touchpoint(journal: Journal) -> None:
+    append(journal, touchpoint("1"), touchpoint("2"))
+    one, two = journal.read()
+    assert one.key_id == two.key_id
+
+    with pytest.raises(BodyUnreadable):
+        journal.open(replace(one, body=two.body))
+
+
+def test_what_was_erased_cannot_be_opened_and_what_others_said_still_can(journal: Journal) -> None:
+    append(journal, touchpoint("1", customer="ann"), touchpoint("2", customer="bob"))
+    hers, his = journal.read()
+
+    assert journal.erase([hers.subject]).result(30) == [hers.key_id]
+
+    with pytest.raises(KeyDestroyed):
+        journal.open(hers)
+    assert journal.open(his).id == "2"
+
+
+def test_nothing_is_sealed_with_a_key_that_was_erased_before(journal: Journal, shelf: SqliteShelf) -> None:
+    with shelf.clock.held(lambda: journal.append([touchpoint("1")])):
+        journal.append([touchpoint("2")])
+        erased = journal.erase([journal.id_of(touchpoint().subject)])
+        later = journal.append([touchpoint("3")])
+
+    assert len(erased.result(30)) == 1
+    assert later.result(30) == [Appended("accepted", 3)]
+    one, two, three = journal.read()
+    assert one.key_id == two.key_id != three.key_id
+    with pytest.raises(KeyDestroyed):
+        journal.open(two)
+    assert journal.open(three).id == "3"
+
+
+def test_a_touchpoint_whose_key_is_gone_is_a_duplicate_whatever_it_says_now(journal: Journal) -> None:
+    append(journal, touchpoint(data={"text": "first"}))
+    journal.erase([journal.read()[0].subject]).result(30)
+
+    assert append(journal, touchpoint(data={"text": "second"})) == [Appended("duplicate", 1)]
+    assert journal.head() == 1
+
+
+def test_waiting_ends_when_something_is_recorded(journal: Journal) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(journal.wait_beyond, 0, 30)
+        append(journal, touchpoint())
+        assert waiting.result(30) is True
+
+
+def test_waiting_for_what_is_there_or_never_comes_ends_too(journal: Journal) -> None:
+    append(journal, touchpoint())
+
+    assert journal.wait_beyond(0, 0) is True
+    assert journal.wait_beyond(1, 0.01) is False
+
+
+def test_a_reader_beside_the_writer_sees_what_is_recorded_and_writes_nothing(shelf: SqliteShelf) -> None:
+    journal = shelf.open()
+    reader = shelf.open(read_only=True)
+    assert (reader.head(), reader.wait_beyond(0, 0.01)) == (0, False)
+
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(reader.wait_beyond, 0, 30)
+        append(journal, touchpoint())
+        assert waiting.result(30) is True
+
+    assert reader.head() == 1
+    assert reader.read() == journal.read()
+    assert reader.rules == journal.rules
+    with pytest.raises(JournalUnavailable):
+        reader.append([touchpoint("2")])
