@@ -40,8 +40,8 @@ INLINE = 16 * 2**10
 """Bodies up to this many bytes are parsed and admitted on the event loop; a larger one would hold up all the others."""
 
 PACKED_FROM = 16 * 2**10
-"""Answers to batches of this many bytes are gzipped for whom can read that. Segment's Node SDK reads no answer at all,
-and Node holds a process open for what is left unread beyond this size; packed, the answer for 2,500 items is smaller."""
+"""Answers to batches of this many bytes are gzipped for those who can read that. Segment's Node SDK reads no answer,
+and Node keeps a process alive for what is left unread beyond this size; packed, that for 2,500 items is smaller."""
 
 SETTINGS_PATH = "/v1/projects/{write_key}/settings"
 EVENTS_PATH = "/v1/events"

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from touchbook.cli.telling import Services
 
 LOOPBACK = "127.0.0.1"
+HISTORY_SECONDS = 3 * 366 * 86_400
+"""The history arrives all at once: what it tells of is not late."""
 FEWEST = 24
 """Customers that it takes to tell every life in both languages."""
 LIVE_PAUSE = (1.0, 2.0)
@@ -68,7 +70,9 @@ def _run(directory: Path, customers: int, port: int, trickle: bool, seed: int, a
     from touchbook.settings import settings_from
     from touchbook.wiring import now
 
-    settings = settings_from(data=directory, host=LOOPBACK, port=port, log_level="warning")
+    settings = settings_from(
+        data=directory, host=LOOPBACK, port=port, log_level="warning", late_after=HISTORY_SECONDS
+    )
     with running(settings) as server:
         story = history(customers, seed, now())
         with Services(server.url, keys_for_services(server.book.control)) as services:

@@ -441,7 +441,8 @@ def _matters(reader: Reader, customer: Customer, settings: list[Setting], now: i
 
 
 def _open(matters: Matters, now: int) -> dict[str, Any]:
-    """Ages are whole seconds."""
+    """Ages are UTC days begun since, so that an answer changes at midnight only."""
+    today = day_of(now)
     return {
         "cases": [
             {
@@ -450,6 +451,7 @@ def _open(matters: Matters, now: int) -> dict[str, Any]:
                 "stage": case.stage,
                 "title": case.title,
                 "opened_at": None if case.opened_at is None else rfc3339(case.opened_at),
+                "age_days": today - day_of(case.opened_at or case.changed_at),
                 "changed_at": rfc3339(case.changed_at),
                 "touchpoint": case.touchpoint,
             }
@@ -460,6 +462,7 @@ def _open(matters: Matters, now: int) -> dict[str, Any]:
                 "thread": request.thread,
                 "channel": request.channel,
                 "since": rfc3339(request.since),
+                "age_days": today - day_of(request.since),
                 "messages": request.messages,
                 "touchpoint": request.touchpoint,
             }

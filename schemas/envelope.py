@@ -15,20 +15,7 @@ from touchbook.schemas.times import milliseconds
 MAX_ID = 200
 MAX_TYPE = 200
 IDENTIFY, CARRIED = 2, 1
-CLOUDEVENT_ATTRIBUTES = frozenset(
-    {
-        "specversion",
-        "id",
-        "source",
-        "type",
-        "time",
-        "datacontenttype",
-        "dataschema",
-        "subject",
-        "data",
-        "data_base64",
-    }
-)
+CLOUDEVENT_READ = frozenset({"specversion", "id", "source", "type", "time", "data", "channel"})
 
 
 @dataclass(slots=True)
@@ -73,7 +60,7 @@ def draft_of_segment(call: Any, inherited: dict[str, Any], sent_at: int | None) 
         channel=_first_text(properties.get("channel"), context.get("channel")),
         identifiers=_segment_identifiers(call, context),
         data=properties,
-        canonical={name: value for name, value in call.items() if name not in CHANGED_BY_RETRIES},
+        canonical={name: value for name, value in call.items() if name not in NOT_CANONICAL},
         said_at=_time(call, "timestamp", "originalTimestamp"),
         sent_at=milliseconds(call["sentAt"], "sentAt") if call.get("sentAt") is not None else sent_at,
         extra={name: value for name, value in call.items() if name not in SEGMENT_READ},
@@ -128,6 +115,8 @@ SEGMENT_CALLS = {
     "track": _track, "identify": _identify, "page": _page, "screen": _page, "group": _group, "alias": _alias,
 }  # fmt: skip
 CHANGED_BY_RETRIES = frozenset({"sentAt", "receivedAt", "writeKey"})
+NOT_CANONICAL = CHANGED_BY_RETRIES | {"_metadata"}
+"""`_metadata` is kept, but no part of what is compared: there Segment's browser SDK counts its retries."""
 SEGMENT_READ = CHANGED_BY_RETRIES | frozenset(
     {"type", "event", "properties", "traits", "context", "messageId", "userId", "anonymousId", "previousId", "groupId",
      "timestamp", "originalTimestamp", "name", "category"}
@@ -171,11 +160,7 @@ def draft_of_cloudevent(event: Any, source: str) -> Draft:
         said_at=_time(event, "time"),
         sent_at=None,
         strength=IDENTIFY if event["type"] in ("identified", "alias") else CARRIED,
-        extra={
-            name: value
-            for name, value in event.items()
-            if name == "subject" or (name not in CLOUDEVENT_ATTRIBUTES and name != "channel")
-        },
+        extra={name: value for name, value in event.items() if name not in CLOUDEVENT_READ},
     )
 
 

@@ -23,7 +23,7 @@ _EXPONENTS: Mapping[str, int] = {
 _EXACT = Context(prec=80, traps=[Inexact, InvalidOperation, Overflow])
 
 
-class AmountTooLarge(ValueError):  # noqa: N818  (named as the other errors are)
+class AmountTooLarge(ValueError):
     """More than 10^12 minor units."""
 
     def __init__(self) -> None:

@@ -186,7 +186,8 @@ class Admission:
                 "time_out_of_range", "expected a time from 1970 on and at most 24 hours ahead", "timestamp"
             )
         self._name_identifiers(draft)
-        reading = self._read(draft)
+        version = draft.version or (CATALOGUE[draft.type].version if draft.type in CATALOGUE else 1)
+        reading = self._read(draft, version)
         self._may(reading, draft, publisher)
         identifiers = self._identifiers_of(draft)
         return Touchpoint(
@@ -194,7 +195,7 @@ class Admission:
             id=id,
             source=publisher.source,
             type=draft.type,
-            version=draft.version or CATALOGUE[draft.type].version if draft.type in CATALOGUE else 1,
+            version=version,
             channel=draft.channel or publisher.channel or "unknown",
             subject=subject_of(identifiers, self._journal.rules),
             identifiers=identifiers,
@@ -219,8 +220,7 @@ class Admission:
             raise Rejected("channel_invalid", "expected at most 50 printable characters", "channel")
         return draft
 
-    def _read(self, draft: Draft) -> Reading:
-        version = draft.version or (CATALOGUE[draft.type].version if draft.type in CATALOGUE else 1)
+    def _read(self, draft: Draft, version: int) -> Reading:
         try:
             reading = self._catalogue.read(draft.type, version, draft.data)
         except Rejected as reason:

@@ -37,15 +37,22 @@ def rebuild(
         projections = SqliteProjections(directory, path)
         try:
             projections.hurry()
-            done = 0
-            while records := journal.read(done, BATCH):
-                projections.write(folder.fold(records), done, records[-1].position)
-                done = records[-1].position
-                progress(done, journal.head())
+            done = _fold_on(projections, journal, folder, 0, progress)
             projections.settle()
+            done = _fold_on(projections, journal, folder, done, progress)  # what came in while it settled
         finally:
             projections.close()
         make_serving(directory, path)
+    return done
+
+
+def _fold_on(
+    projections: SqliteProjections, journal: Journal, folder: Folder, done: int, progress: Progress
+) -> int:
+    while records := journal.read(done, BATCH):
+        projections.write(folder.fold(records), done, records[-1].position)
+        done = records[-1].position
+        progress(done, journal.head())
     return done
 
 

@@ -1,4 +1,4 @@
-"""What a test needs from its machine: a reason to skip where somebody develops, a failure where CI says all is there."""
+"""What a test needs from its machine: a reason to skip on a developer's, a failure where CI runs."""
 
 from __future__ import annotations
 

@@ -80,7 +80,12 @@ class SqliteProjections:
             return held[1]
         if path is None:
             raise FileNotFoundError(self._directory / POINTER)
-        connection = _connect(path)
+        try:
+            connection = _connect(path)
+        except sqlite3.OperationalError:
+            if path == (self._fixed or serving(self._directory)):
+                raise
+            return self._connection()  # swapped, and deleted, between looking and opening
         with self._guard:
             self._open.append(connection)
             if held is not None:
@@ -131,8 +136,15 @@ class SqliteProjections:
             return {name: reader.digest_of(name) for name in DIGESTS}
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
+    """Makes no file, unless `mode` is rwc: one that was just swapped out must not come back empty."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA synchronous = NORMAL")  # a lost tail is folded again from the journal
     connection.execute("PRAGMA secure_delete = ON")
@@ -153,7 +165,7 @@ def serving(directory: Path) -> Path | None:
 def build(directory: Path, version: str) -> Path:
     """An empty build of this version, beside what serves."""
     path = directory / f"projections-{version}-{secrets.token_hex(4)}.sqlite"
-    connection = _connect(path)
+    connection = _connect(path, "rwc")
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(sql("tables"))
