@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers
 
-from touchbook.api.bodies import json_of
+from touchbook.api.bodies import WrongIn, items_of, nothing_wrong
 from touchbook.errors import Refused
 
 STRUCTURED = "application/cloudevents+json"
@@ -22,29 +22,31 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
 
-def events_of(headers: Headers, body: bytes) -> tuple[list[Any], bool]:
-    """The events of a request, and whether it is a single one, not a batch. Raises `Refused` (400).
+def events_of(headers: Headers, body: bytes) -> tuple[list[Any], bool, WrongIn]:
+    """The events of a request, whether it is a single one, not a batch, and what tells a fault in one of them. Raises
+    `Refused` (400).
 
     The mode is told by the Content-Type, else by a `ce-specversion` header, else by the JSON itself: an array is a
     batch. What is in a batch is not looked at: each event is judged alone."""
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != STRUCTURED and media_type != BATCHED and "ce-specversion" in headers:
-        return [_binary(headers, body)], True
-    content = json_of(body)
+        data, wrong_in = items_of(body) if body else (None, nothing_wrong)
+        return [_binary(headers, data)], True, wrong_in
+    content, wrong_in = items_of(body)
     if isinstance(content, list):
         if media_type == STRUCTURED:
             raise Refused(
                 400, "event_expected", f"expected one event as a JSON object; {BATCHED} takes arrays"
             )
-        return [_plain(event) for event in content], False
+        return [plain(event) for event in content], False, wrong_in
     if media_type == BATCHED:
         raise Refused(400, "batch_expected", "expected a JSON array of events")
     if not isinstance(content, dict):
         raise Refused(400, "event_expected", "expected an event as a JSON object, or an array of events")
-    return [_plain(content)], True
+    return [plain(content)], True, wrong_in
 
 
-def _binary(headers: Headers, body: bytes) -> dict[str, Any]:
+def _binary(headers: Headers, data: Any) -> dict[str, Any]:
     event: dict[str, Any] = {}
     for name, value in headers.items():
         if name.startswith("ce-"):
@@ -55,10 +57,10 @@ def _binary(headers: Headers, body: bytes) -> dict[str, Any]:
     media_type = headers.get("content-type")
     if media_type:
         event["datacontenttype"] = media_type
-    if body:
-        event["data"] = json_of(body)
-    plain: dict[str, Any] = _plain(event)
-    return plain
+    if data is not None:
+        event["data"] = data
+    read: dict[str, Any] = plain(event)
+    return read
 
 
 def _header_value(name: str, value: str) -> str:
@@ -74,19 +76,19 @@ def _header_value(name: str, value: str) -> str:
         raise Refused(400, "header_invalid", f"{name}: expected percent-encoded UTF-8") from None
 
 
-def _plain(event: Any) -> Any:
+def plain(event: Any) -> Any:
     """The event without what the modes write differently: null attributes are absent ones, extensions are text, and
     JSON is what data is anyway. Anything but an object is left as it is."""
     if not isinstance(event, dict):
         return event
-    plain = {
+    read = {
         name: value if name == "data" else _attribute(value)
         for name, value in event.items()
         if value is not None
     }
-    if isinstance(plain.get("datacontenttype"), str) and _JSON.fullmatch(plain["datacontenttype"]):
-        del plain["datacontenttype"]
-    return plain
+    if isinstance(read.get("datacontenttype"), str) and _JSON.fullmatch(read["datacontenttype"]):
+        del read["datacontenttype"]
+    return read
 
 
 def _attribute(value: Any) -> Any:

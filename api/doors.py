@@ -6,6 +6,7 @@ These are the hot routes, so they are plain ASGI: raw bytes in, encoded bytes ou
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from touchbook.api import models
 from touchbook.api.access import PUBLISHERS, SEGMENT_PATHS, allow
 from touchbook.api.answers import json_answer
-from touchbook.api.bodies import json_of, read_body
+from touchbook.api.bodies import WrongIn, items_of, read_body
 from touchbook.api.cloudevents import BATCHED, STRUCTURED, events_of
 from touchbook.api.openapi import Operation, body_of, operation
 from touchbook.api.paths import decoded
@@ -53,6 +54,9 @@ PREFLIGHT = {
     "Access-Control-Max-Age": "600",
     "Vary": "Origin",
 }
+
+CE_HEADER = re.compile(r"ce-[a-z0-9]{1,50}")
+"""A CloudEvent's attribute, in binary mode."""
 
 _Made = TypeVar("_Made")
 
@@ -133,7 +137,11 @@ class Doors:
         }
         if origin is None or origin not in known:
             return problem(403, "origin_unknown", "expected an origin that an access key was made for")
-        return Response(status_code=204, headers={"Access-Control-Allow-Origin": origin, **PREFLIGHT})
+        asked = request.headers.get("access-control-request-headers", "").lower().split(",")
+        attributes = [name for one in asked if CE_HEADER.fullmatch(name := one.strip())]
+        allowed = ", ".join([PREFLIGHT["Access-Control-Allow-Headers"], *attributes])
+        headers = {**PREFLIGHT, "Access-Control-Allow-Headers": allowed}
+        return Response(status_code=204, headers={"Access-Control-Allow-Origin": origin, **headers})
 
     async def settings(self, request: Request) -> Response:
         """What Segment's browser SDK asks before it starts: only where to send."""
@@ -154,11 +162,13 @@ class SegmentDoor:
         received_at = now()
         with self._doors.room():
             body = await self._doors.body(scope, receive)
-            content, error = await off_loop_if_large(body, _json_or_error)
+            read = await off_loop_if_large(body, _items_or_error)
+            content = None if isinstance(read, Refused) else read[0]
             key = self._doors.key(scope, content.get("writeKey") if isinstance(content, dict) else None)
-            if error is not None:
-                raise error
-            outcomes = await self._doors.admit(scope, segment_items(self._call, content), key, received_at)
+            if isinstance(read, Refused):
+                raise read
+            items = segment_items(self._call, *read)
+            outcomes = await self._doors.admit(scope, items, key, received_at)
         await answer_of(outcomes)(scope, receive, send)
 
 
@@ -179,8 +189,8 @@ class EventsDoor:
             key = self._doors.key(scope, None)
             body = await self._doors.body(scope, receive)
             headers = Headers(scope=scope)
-            events, single = await off_loop_if_large(body, lambda body: events_of(headers, body))
-            items = [Item("cloudevents", event, {}) for event in events]
+            events, single, wrong_in = await off_loop_if_large(body, lambda body: events_of(headers, body))
+            items = [Item("cloudevents", event, {}, fault=wrong_in(event)) for event in events]
             outcomes = await self._doors.admit(scope, items, key, received_at)
         refused = single and outcomes[0].outcome == "rejected"
         answer = refusal_of(outcomes[0]) if refused else answer_of(outcomes)
@@ -213,17 +223,18 @@ async def off_loop_if_large(body: bytes, make: Callable[[bytes], _Made]) -> _Mad
     return make(body) if len(body) <= INLINE else await run_sync(make, body)
 
 
-def segment_items(call: str, content: Any) -> list[Item]:
+def segment_items(call: str, content: Any, wrong_in: WrongIn) -> list[Item]:
     """The items of one of Segment's requests. Raises `Refused` where a batch is none."""
     if call != "batch":
         if isinstance(content, dict) and content.get("type") is None:
             content = {**content, "type": call}
-        return [Item("segment", content, {})]
+        return [Item("segment", content, {}, fault=wrong_in(content))]
     if not isinstance(content, dict) or not isinstance(content.get("batch"), list):
         raise Refused(400, "batch_expected", 'expected an object with a list in "batch"')
     inherited = {name: content[name] for name in INHERITED if content.get(name) is not None}
     sent_at = _sent_at(content.get("sentAt"))
-    return [Item("segment", raw, inherited, sent_at) for raw in content["batch"]]
+    all_wrong = wrong_in(inherited)
+    return [Item("segment", raw, inherited, sent_at, all_wrong or wrong_in(raw)) for raw in content["batch"]]
 
 
 def _sent_at(text: object) -> int | None:
@@ -234,12 +245,12 @@ def _sent_at(text: object) -> int | None:
         return None
 
 
-def _json_or_error(body: bytes) -> tuple[Any, Refused | None]:
+def _items_or_error(body: bytes) -> tuple[Any, WrongIn] | Refused:
     """A body that is no JSON is told only to those who have a key; that may stand in the body, so the error waits."""
     try:
-        return json_of(body), None
+        return items_of(body)
     except Refused as error:
-        return None, error
+        return error
 
 
 def count(metrics: Metrics, source: str, outcomes: Sequence[Outcome]) -> None:

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from touchbook.schemas.details import Direction
+from touchbook.streams.control import KeyRole
+
 Time = Annotated[
     str,
     Field(
@@ -22,8 +25,6 @@ Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["9f86d081884c7d6
 Position = Annotated[
     str, Field(description="An opaque token: compared only by the server.", examples=["j1.1042"])
 ]
-RoleName = Literal["publish", "channel", "read-scores", "agent", "admin"]
-Language = Literal["en", "ru"]
 
 _KEY = "9f86d081884c7d659a2feaa0c55ad015"
 _CUSTOMER = "3a7bd3e2360a3d29eea436fcfb7e44c7"
@@ -49,7 +50,10 @@ class Open(BaseModel):
 # Problems
 
 
-class WrongField(Answer):
+class WrongField(
+    Answer,
+    json_schema_extra=_example({"in": "query", "field": "at", "message": "expected a UTC day as YYYY-MM-DD"}),
+):
     """One parameter or field that is not as documented."""
 
     in_: str = Field(alias="in", description="Where it stands: path, query, header or body.")
@@ -214,7 +218,7 @@ _EVENT = {
     "specversion": "1.0",
     "id": "chat-77-1",
     "source": "web-chat",
-    "type": "chat_message",
+    "type": "chat_message_sent",
     "time": _TIME,
     "data": {"identifiers": {"user_id": "42"}, "thread": "chat-77", "text": "Where is my order?"},
 }
@@ -243,7 +247,12 @@ class CloudEventBatch(RootModel[list[CloudEvent]]):
     model_config = ConfigDict(json_schema_extra=_example([_EVENT]))
 
 
-class RejectedItem(Answer):
+class RejectedItem(
+    Answer,
+    json_schema_extra=_example(
+        {"index": 1, "code": "identifier_missing", "message": "expected userId or anonymousId"}
+    ),
+):
     index: int = Field(description="Its place in the request, from 0.")
     code: str
     message: str
@@ -293,7 +302,12 @@ class BrowserSettings(Open):
 # Customers
 
 
-class IdentifierOut(Answer):
+class IdentifierOut(
+    Answer,
+    json_schema_extra=_example(
+        {"id": _CUSTOMER, "type": "user_id", "value": "42", "first_seen": _TIME, "last_seen": _TIME}
+    ),
+):
     id: Key = Field(description="Its permanent id: any member's answers for the customer.")
     type: str
     value: str
@@ -301,7 +315,25 @@ class IdentifierOut(Answer):
     last_seen: Time
 
 
-class RefusedLinks(Answer):
+class RefusedLinks(
+    Answer,
+    json_schema_extra=_example(
+        {
+            "count": 1,
+            "items": [
+                {
+                    "a": {"type": "device", "value": "till-3"},
+                    "b": {"type": "user_id", "value": "42"},
+                    "reason": "shared_identifier",
+                    "strength": 1,
+                    "occurred_at": _TIME,
+                    "touchpoint": _KEY,
+                    "source": "web-shop",
+                }
+            ],
+        }
+    ),
+):
     count: int
     items: list[dict[str, Any]] = Field(
         description="The first 20: what was claimed, and why it does not hold."
@@ -356,17 +388,48 @@ class LookupIn(Answer):
     value: str = Field(max_length=500)
 
 
-class Contact(Answer):
+class Contact(Answer, json_schema_extra=_example({"allowed": False, "reasons": ["quiet_hours"]})):
     allowed: bool
     reasons: list[str]
 
 
-class ScoreBrief(Answer):
+class ScoreBrief(Answer, json_schema_extra=_example({"value": 62, "tier": "trusting"})):
     value: int | None
     tier: str | None
 
 
-class OpenMatters(Answer):
+class OpenMatters(
+    Answer,
+    json_schema_extra=_example(
+        {
+            "cases": [
+                {
+                    "kind": "case",
+                    "id": "C-7",
+                    "stage": "in_repair",
+                    "title": "Broken cup",
+                    "opened_at": _TIME,
+                    "age_days": 16,
+                    "changed_at": _TIME,
+                    "touchpoint": _KEY,
+                }
+            ],
+            "requests": [
+                {
+                    "thread": "chat-77",
+                    "channel": "web_chat",
+                    "since": _TIME,
+                    "age_days": 16,
+                    "messages": 2,
+                    "touchpoint": _KEY,
+                }
+            ],
+            "promises": [
+                {"id": "P-1", "what": "A new cup", "due": _TIME, "state": "overdue", "touchpoint": _KEY}
+            ],
+        }
+    ),
+):
     """Cases not closed, requests nobody answered, promises not kept."""
 
     cases: list[dict[str, Any]]
@@ -374,7 +437,7 @@ class OpenMatters(Answer):
     promises: list[dict[str, Any]]
 
 
-class Topic(Answer):
+class Topic(Answer, json_schema_extra=_example({"topic": "delivery", "type": "chat_started", "at": _TIME})):
     topic: str
     type: str
     at: Time
@@ -421,7 +484,7 @@ class Context(Answer):
     contact: dict[str, Contact] = Field(description="Per channel, for the purpose asked about.")
 
 
-class ActorOut(Open):
+class ActorOut(Open, json_schema_extra=_example({"kind": "agent", "name": "Bob"})):
     kind: Literal["customer", "agent", "bot", "system"]
     name: str | None = None
 
@@ -429,7 +492,7 @@ class ActorOut(Open):
 _ITEM = {
     "key": _KEY,
     "id": "chat-77-1",
-    "type": "chat_message",
+    "type": "chat_message_sent",
     "family": "conversation",
     "channel": "web_chat",
     "source": "web-chat",
@@ -440,11 +503,11 @@ _ITEM = {
     "recorded_at": _TIME,
     "position": "j1.1042",
     "subject": _CUSTOMER,
-    "headline": "Wrote in chat",
+    "headline": "Chat message from the customer",
     "detail": "Where is my order?",
     "icon": "message-circle",
     "late": False,
-    "data": {"text": "Where is my order?"},
+    "data": {"text": "Where is my order?", "thread": "chat-77", "actor": {"kind": "customer"}},
     "marks": [],
 }
 
@@ -460,7 +523,7 @@ class TimelineItem(Answer):
     family: str
     channel: str
     source: str
-    direction: Literal["in", "out", "internal"]
+    direction: Direction
     actor: ActorOut | None
     thread: str | None
     occurred_at: Time
@@ -493,7 +556,7 @@ class Timeline(Answer):
 # Scores
 
 
-class NextTierOut(Answer):
+class NextTierOut(Answer, json_schema_extra=_example({"tier": "loyal", "at": 50, "needs": 13})):
     tier: str
     at: int
     needs: int
@@ -544,7 +607,19 @@ class Scores(Answer):
     scores: dict[str, ScoreOut]
 
 
-class ContributionOut(Answer):
+_LINE = {
+    "part": "comes_back",
+    "component": "purchases",
+    "signal": "purchase",
+    "day": "2026-03-02",
+    "count": 1,
+    "total": 0,
+    "milli_points": 10000,
+    "touchpoints": [_KEY],
+}
+
+
+class ContributionOut(Answer, json_schema_extra=_example(_LINE)):
     part: str
     component: str
     signal: str | None
@@ -555,12 +630,12 @@ class ContributionOut(Answer):
     touchpoints: list[Key]
 
 
-class WithoutOut(Answer):
+class WithoutOut(Answer, json_schema_extra=_example({"key": _KEY, "score": _SCORE})):
     key: Key
     score: ScoreOut
 
 
-class WithOut(Answer):
+class WithOut(Answer, json_schema_extra=_example({"signal": "complaint_resolved", "score": _SCORE})):
     signal: str
     score: ScoreOut
 
@@ -576,18 +651,7 @@ class Explanation(Answer):
                 "at": "2026-03-02",
                 "version": "5d41402abc4b2a76",
                 "score": _SCORE,
-                "contributions": [
-                    {
-                        "part": "comes_back",
-                        "component": "purchases",
-                        "signal": "purchase",
-                        "day": "2026-03-02",
-                        "count": 1,
-                        "total": 0,
-                        "milli_points": 10000,
-                        "touchpoints": [_KEY],
-                    }
-                ],
+                "contributions": [_LINE],
                 "without": None,
                 "with": None,
             }
@@ -607,7 +671,7 @@ Ref = Annotated[str, Field(min_length=1, max_length=1000)]
 DayIn = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$", examples=["2026-03-02"])]
 
 
-class RefAt(Answer):
+class RefAt(Answer, json_schema_extra=_example({"ref": "user_id:43", "at": "2026-01-31"})):
     ref: Ref
     at: DayIn | None = None
 
@@ -630,7 +694,12 @@ class BatchGetIn(Answer):
     at: DayIn | None = None
 
 
-class BatchGetItem(Answer):
+class BatchGetItem(
+    Answer,
+    json_schema_extra=_example(
+        {"ref": "user_id:42", "customer": _CUSTOMER, "at": "2026-03-02", "scores": {"loyalty": _SCORE}}
+    ),
+):
     ref: str
     customer: Key
     at: Day
@@ -694,13 +763,13 @@ class Buying(Answer):
     refunds: dict[str, int]
 
 
-class Interest(Answer):
+class Interest(Answer, json_schema_extra=_example({"category": "tea", "milli_points": 2000, "count": 3})):
     category: str
     milli_points: int
     count: int
 
 
-class ChannelUse(Answer):
+class ChannelUse(Answer, json_schema_extra=_example({"channel": "email", "milli_points": 1000, "count": 1})):
     channel: str
     milli_points: int
     count: int
@@ -732,7 +801,17 @@ class Interests(Answer):
 # Operators
 
 
-class SetAsideOut(Answer):
+_ASIDE = {
+    "key": _KEY,
+    "reason": "type: expected one of track, identify, page, screen, group, alias",
+    "code": "type_unknown",
+    "source": "web-shop",
+    "received_at": _TIME,
+    "raw": {"userId": "42", "type": "trakc"},
+}
+
+
+class SetAsideOut(Answer, json_schema_extra=_example(_ASIDE)):
     key: Key
     reason: str
     code: str
@@ -746,16 +825,7 @@ class SetAsideList(Answer):
         extra="forbid",
         json_schema_extra=_example(
             {
-                "items": [
-                    {
-                        "key": _KEY,
-                        "reason": "type: expected one of track, identify, page, screen, group, alias",
-                        "code": "type_unknown",
-                        "source": "web-shop",
-                        "received_at": _TIME,
-                        "raw": {"userId": "42", "type": "trakc"},
-                    }
-                ],
+                "items": [_ASIDE],
                 "next": None,
             }
         ),
@@ -781,7 +851,15 @@ class Redriven(Answer):
     message: str | None
 
 
-class ScorecardOut(Open):
+_CARD = {
+    "name": "trust",
+    "version": 1,
+    "title": {"en": "Trust", "ru": "Доверие"},
+    "description": {"en": "Did we do what we said?", "ru": "Сделали ли мы то, что сказали?"},
+}
+
+
+class ScorecardOut(Open, json_schema_extra=_example(_CARD)):
     name: str
     version: int
     title: dict[str, str]
@@ -791,21 +869,7 @@ class ScorecardOut(Open):
 class Scorecards(Answer):
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra=_example(
-            {
-                "items": [
-                    {
-                        "name": "trust",
-                        "version": 1,
-                        "title": {"en": "Trust", "ru": "Доверие"},
-                        "description": {
-                            "en": "Did we do what we said?",
-                            "ru": "Сделали ли мы то, что сказали?",
-                        },
-                    }
-                ]
-            }
-        ),
+        json_schema_extra=_example({"items": [_CARD]}),
     )
 
     items: list[ScorecardOut]
@@ -819,11 +883,10 @@ _SCHEMA = {
     "signals": ["chat_started"],
     "shown_to_customer": True,
     "from_public_key": True,
-    "server_side_only": False,
 }
 
 
-class SchemaSummary(Answer):
+class SchemaSummary(Answer, json_schema_extra=_example(_SCHEMA)):
     type: str
     family: str
     version: int
@@ -831,7 +894,6 @@ class SchemaSummary(Answer):
     signals: list[str] = Field(description="Every signal it can give; its own name is always one.")
     shown_to_customer: bool
     from_public_key: bool = Field(description="A key that sits in a web page may send it.")
-    server_side_only: bool
 
 
 class Schemas(Answer):
@@ -860,7 +922,7 @@ class KeyIn(Answer):
         ),
     )
 
-    role: RoleName
+    role: KeyRole
     source: str
     channel: str | None = None
     origins: list[str] = Field(default_factory=list, max_length=50)
@@ -881,7 +943,7 @@ class KeyOut(Answer):
     model_config = ConfigDict(extra="forbid", json_schema_extra=_example(_ACCESS_KEY))
 
     id: str
-    role: RoleName
+    role: KeyRole
     source: str
     channel: str | None
     origins: list[str]

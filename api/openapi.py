@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -115,6 +116,10 @@ def describe(app: FastAPI, operations: Sequence[Operation], keyless: Iterable[st
         whole["paths"].setdefault(one.path, {})[one.method] = one.content
     schemas = whole.setdefault("components", {}).setdefault("schemas", {})
     used = {model for one in operations for model in one.models} | set(models.BODIES) | {models.Problem}
+    # FastAPI drops the nulls of examples, and what is left of them is no valid answer.
+    used |= {
+        route.response_model for route in app.routes if isinstance(route, APIRoute) and route.response_model
+    }
     _, found = models_json_schema(
         [(model, "serialization") for model in sorted(used, key=lambda model: model.__name__)],
         ref_template=_REF,

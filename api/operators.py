@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from copy import copy
 from functools import cache
@@ -27,7 +26,7 @@ from touchbook.errors import JournalUnavailable, Refused
 from touchbook.positions import token_of
 from touchbook.schemas.catalogue import CATALOGUE
 from touchbook.schemas.details import Details
-from touchbook.schemas.publishing import schema_of
+from touchbook.schemas.publishing import description_of, schema_of
 from touchbook.schemas.times import rfc3339
 from touchbook.streams.control import AccessKey, SetAside
 from touchbook.streams.metrics import CONTENT_TYPE
@@ -47,8 +46,11 @@ async def list_set_aside(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
-    """What could not be accepted, newest first, with its reason: an admin sees all, others their own source's."""
+    """What could not be accepted, newest first, with its reason: an admin sees all, others their own source's. A
+    public key sees nothing: it sits in a web page, and these are other visitors' data."""
     key = _key(request)
+    if key.public:
+        raise Refused(403, "key_public", "expected a server-side key: this one sits in a web page")
     source = None if key.role == "admin" else key.source
     items, following = await run_sync(_book(request).control.list_set_aside, source, limit, cursor)
     return json_answer({"items": [_set_aside(item) for item in items], "next": following})
@@ -204,7 +206,7 @@ def _set_aside(item: SetAside) -> dict[str, Any]:
         "code": item.code,
         "source": item.source,
         "received_at": rfc3339(item.received_at),
-        "raw": json.loads(item.raw),
+        "raw": item.item,
     }
 
 
@@ -225,11 +227,10 @@ def _summary(model: type[Details]) -> dict[str, Any]:
         "type": model.type,
         "family": model.family,
         "version": model.version,
-        "description": " ".join((model.__doc__ or "").split()),
+        "description": description_of(model),
         "signals": list(dict.fromkeys((model.type, *model.gives))),
         "shown_to_customer": model.for_customer,
         "from_public_key": model.from_public_key,
-        "server_side_only": model.server_side_only,
     }
 
 

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,7 @@ from touchbook.api.answers import json_answer
 from touchbook.api.paths import decoded
 from touchbook.api.seen import seen_of
 from touchbook.errors import Refused, Rejected
-from touchbook.ledger import Day, day_of
+from touchbook.ledger import MILLISECONDS_A_DAY, Day, day_of
 from touchbook.positions import position_of
 from touchbook.projections.customers import Customer
 from touchbook.schemas.display import LANGUAGES, Language
@@ -160,7 +159,7 @@ def moment(name: str, text: str | None, *, end: bool = False) -> int | None:
         return None
     try:
         if len(text) == 10:
-            return (date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal() + end) * 86_400_000
+            return (day_number(text) + end) * MILLISECONDS_A_DAY
         return milliseconds(text, name)
     except (ValueError, Rejected):
         raise wrong(name, "expected a UTC day as YYYY-MM-DD, or an RFC 3339 time with a zone") from None

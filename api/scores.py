@@ -58,6 +58,10 @@ def openapi() -> list[Operation]:
     """The documentation of these routes."""
     day_in = {"type": "string", "examples": ["2026-03-02"]}
     text = {"type": "string"}
+    waiting: list[dict[str, Any]] = [
+        {"name": "min_position", "in": "query", "schema": {"type": "array", "items": text}},
+        {"name": "prefer", "in": "header", "schema": text, "description": "`wait=N`: seconds, at most 30."},
+    ]
     parameters: list[dict[str, Any]] = [
         {"name": "ref", "in": "path", "required": True, "schema": {**text, "examples": ["user_id:42"]}},
         {
@@ -66,8 +70,7 @@ def openapi() -> list[Operation]:
             "schema": day_in,
             "description": "A UTC day, inclusive; today where absent.",
         },
-        {"name": "min_position", "in": "query", "schema": {"type": "array", "items": text}},
-        {"name": "prefer", "in": "header", "schema": text, "description": "`wait=N`: seconds, at most 30."},
+        *waiting,
         {"name": "if-none-match", "in": "header", "schema": text},
     ]
     return [
@@ -88,6 +91,7 @@ def openapi() -> list[Operation]:
             summary="Scores of up to 1,000 customers",
             description="One item for each reference that is known, in order; the others are listed in `unknown`.",
             request=body_of(models.BatchGetIn),
+            parameters=waiting,
             answer=models.BatchGet,
             refusals=(400, 401, 403, 404, 413, 422),
         ),

@@ -210,16 +210,12 @@ def is_event(item: Any) -> bool:
 
 
 def _as_at_the_doors(items: Sequence[Content]) -> list[Item]:
-    from starlette.datastructures import Headers
-
-    from touchbook.api.cloudevents import events_of
-    from touchbook.api.doors import segment_items
+    from touchbook.api.cloudevents import plain
     from touchbook.streams.admission import Item
 
-    if not is_event(items[0]):
-        return segment_items("batch", {"batch": items})
-    events, _ = events_of(Headers({"content-type": BATCHED}), _encoded(items))
-    return [Item("cloudevents", event, {}) for event in events]
+    if is_event(items[0]):
+        return [Item("cloudevents", plain(item), {}) for item in items]
+    return [Item("segment", item, {}) for item in items]
 
 
 def _encoded(value: Any) -> bytes:

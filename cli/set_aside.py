@@ -163,7 +163,6 @@ class _InDirectory:
         self._source = source
 
     def page(self, limit: int, cursor: str | None) -> dict[str, Any]:
-        import json
 
         from touchbook.schemas.times import rfc3339
 
@@ -175,7 +174,7 @@ class _InDirectory:
                 "code": item.code,
                 "source": item.source,
                 "received_at": rfc3339(item.received_at),
-                "raw": json.loads(item.raw),
+                "raw": item.item,
             }
             for item in items
         ]

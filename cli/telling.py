@@ -75,9 +75,8 @@ class Services:
                     services.submit(self._publish, one, by_source[one], on_told) for one in largest_first
                 ]:
                     done.result()
-            except (
-                BaseException
-            ):  # an interruption, too, ends after the requests under way, not after the story
+            except BaseException:
+                # An interruption, too, ends after the requests under way, not after the story.
                 self._stopping = True
                 services.shutdown(cancel_futures=True)
                 raise

@@ -11,7 +11,6 @@ CHANNELS = ("email", "phone", "sms", "messenger", "mobile_app", "web_chat")
 """Channels answered for besides those he uses or asks for."""
 NEEDS_CONSENT = frozenset({"offer", "survey", "teach"})
 SERVICE = "service"
-PURPOSES = ("welcome", "teach", "support", "offer", "service", "survey")
 
 
 def contact(
@@ -24,8 +23,9 @@ def contact(
 ) -> dict[str, Any]:
     """Per channel {"allowed", "reasons"}; reasons name what denies, or what allows.
 
-    Do-not-contact denies all. Offer, survey and teach need a granted consent for that purpose. Quiet hours and
-    `exhausted` fatigue deny all but service. Channels he named as preferred exclude the others for what is not service.
+    Do-not-contact denies all. Offer, survey and teach need a granted consent for that purpose. A consent withdrawn,
+    quiet hours and `exhausted` fatigue deny all but service. Channels he named as preferred exclude the others for
+    what is not service.
     """
     wished = [name for name in preferences.get("channels") or () if isinstance(name, str)]
     channels = dict.fromkeys([*wished, *used, *CHANNELS])
@@ -49,13 +49,14 @@ def _denials(
     if preferences.get("do_not_contact") is True:
         return ["do_not_contact"]
     denials = []
-    if purpose in NEEDS_CONSENT:
-        consent = consents.get(purpose)
-        if not isinstance(consent, Mapping):
-            denials.append("consent_missing")
-        elif not consent.get("granted"):
-            denials.append("consent_withdrawn")
     if purpose != SERVICE:
+        if preferences.get("frequency") == "never":
+            denials.append("frequency_never")
+        consent = consents.get(purpose)
+        if isinstance(consent, Mapping) and not consent.get("granted"):
+            denials.append("consent_withdrawn")
+        elif purpose in NEEDS_CONSENT and not isinstance(consent, Mapping):
+            denials.append("consent_missing")
         if quiet_at(preferences.get("hours"), now):
             denials.append("quiet_hours")
         if fatigue_tier == "exhausted":

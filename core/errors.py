@@ -133,8 +133,8 @@ class BodyUnreadable(TouchbookError):
     code = "body_unreadable"
     status = 500
 
-    def __init__(self, expected: str) -> None:
-        super().__init__(f"this body cannot be read: {expected}")
+    def __init__(self, why: str) -> None:
+        super().__init__(f"this body cannot be read: {why}")
 
 
 class JournalUnavailable(TouchbookError):

@@ -6,10 +6,11 @@ from typing import Any
 
 from touchbook.components import MILLION, decay_table, quotient
 from touchbook.ledger import Day, Ledger
-from touchbook.schemas.interests import INTEREST
+from touchbook.schemas.details import INTEREST, REFUND, SPEND, VIA
 from touchbook.schemas.times import day_text
+from touchbook.schemas.touchpoint import NO_CHANNEL
 
-PURCHASE, SPEND, REFUND, VIA = "purchase", "spend:", "refund:", "via:"
+PURCHASE = "purchase"
 INTEREST_HALF_LIFE = 60
 """Days after which an interest counts half: a season of shopping."""
 CHANNEL_HALF_LIFE = 90
@@ -43,7 +44,8 @@ def interests(ledger: Ledger, on: Day) -> dict[str, Any]:
     """Categories by interest and channels by use, strongest first, in decayed milli-points; what he waved away counts
     against. `preferred_channel` is the one he comes by most, None if he never came."""
     categories = _decayed(ledger, INTEREST, on, INTEREST_HALF_LIFE, of_total=True)
-    channels = _decayed(ledger, VIA, on, CHANNEL_HALF_LIFE, of_total=False)
+    used = _decayed(ledger, VIA, on, CHANNEL_HALF_LIFE, of_total=False)
+    channels = [row for row in used if row[0] != NO_CHANNEL]
     return {
         "categories": [
             {"category": name, "milli_points": points, "count": n} for name, points, n in categories
@@ -73,8 +75,9 @@ def _decayed(
         if age < 0 or not signal.startswith(prefix):
             continue
         amount = (total if of_total else count) * 1000
-        so_far, counted = points.get(signal.removeprefix(prefix), (0, 0))
         gained = quotient(amount * decay[age], MILLION) if age < len(decay) else 0
-        points[signal.removeprefix(prefix)] = (so_far + gained, counted + count)
+        name = signal.removeprefix(prefix)
+        so_far, counted = points.get(name, (0, 0))
+        points[name] = (so_far + gained, counted + count)
     rows = [(name, gained, counted) for name, (gained, counted) in points.items()]
     return sorted(rows, key=lambda row: (-row[1], row[0]))

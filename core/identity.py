@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -19,32 +18,8 @@ from typing import Any
 import phonenumbers
 
 from touchbook.errors import Rejected
-from touchbook.links import AGENT, CARRIED, IDENTIFIED, MAXIMA, Links, Pair, RefusedLink, connected, links_of
-from touchbook.schemas.touchpoint import Claim, Identifier, Touchpoint
-
-__all__ = [
-    "AGENT",
-    "BLOCKED",
-    "CARRIED",
-    "IDENTIFIED",
-    "LINK",
-    "MAXIMA",
-    "SHARED_BEYOND",
-    "STRENGTH_ORDER",
-    "UNLINK",
-    "IdentityRules",
-    "Links",
-    "RefusedLink",
-    "claims_of",
-    "groups_of",
-    "is_blocked",
-    "joins_groups",
-    "normalised",
-    "resolve",
-    "shared_identifiers",
-    "shown_member",
-    "subject_of",
-]
+from touchbook.links import Links, Pair, links_of
+from touchbook.schemas.touchpoint import AGENT, CARRIED, IDENTIFIED, Claim, Identifier, Touchpoint
 
 STRENGTH_ORDER = ("user_id", "loyalty_card", "email", "phone", "device", "anonymous_id")
 """Every identifier type, the strongest first."""
@@ -245,21 +220,6 @@ def _claims(touchpoint: Touchpoint, sides: Iterable[Pair], strength: int, apart:
     return [Claim(*pair, strength, apart, at, key, source) for pair in pairs]
 
 
-def shared_identifiers(claims: Iterable[Claim]) -> set[Identifier]:
-    """The kiosks: identifiers claimed by more than 20 distinct user_ids, agents' links included, unlinks not.
-
-    It takes all claims of the installation: the claims of one group are not enough to know.
-    """
-    users: dict[Identifier, set[str]] = defaultdict(set)
-    for claim in claims:
-        if claim.apart:
-            continue
-        for one, other in ((claim.lesser, claim.greater), (claim.greater, claim.lesser)):
-            if other.type == "user_id" and not is_blocked(other):
-                users[one].add(other.value)
-    return {identifier for identifier, claimants in users.items() if len(claimants) > SHARED_BEYOND}
-
-
 # Customers
 
 
@@ -275,19 +235,3 @@ def resolve(claims: Iterable[Claim], kiosks: AbstractSet[Identifier]) -> Links:
     claims = set(claims)
     named = {side for claim in claims for side in (claim.lesser, claim.greater)}
     return links_of(claims, {one for one in named if is_blocked(one)}, kiosks)
-
-
-def joins_groups(claim: Claim, kiosks: AbstractSet[Identifier]) -> bool:
-    """Whether its two sides belong to one group: yes, unless one is blocked or a kiosk, which link nobody."""
-    return not any(is_blocked(side) or side in kiosks for side in (claim.lesser, claim.greater))
-
-
-def groups_of(claims: Iterable[Claim], kiosks: AbstractSet[Identifier]) -> list[frozenset[Identifier]]:
-    """Two or more identifiers that claims connect, in the order of their least members.
-
-    Every customer of two or more lies inside one group; an identifier in no group is a customer alone. The
-    claims that touch a group, resolved alone, give its members the same as all claims do. Unlinks connect
-    too, so that every claim between members is found in one place. A group larger than it need be (a member
-    turned out to be a kiosk later) does no harm.
-    """
-    return connected(claim for claim in claims if joins_groups(claim, kiosks))

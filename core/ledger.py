@@ -15,8 +15,6 @@ Ledger = dict[Row, tuple[int, int]]
 """(signal, day) -> (count, total)."""
 
 MILLISECONDS_A_DAY = 86_400_000
-MAX_TOTAL = 10**12
-"""Amounts beyond this are refused at the door; it bounds every product a scorecard can make."""
 
 
 def day_of(milliseconds: int) -> Day:
@@ -37,8 +35,3 @@ def merged(ledgers: Iterable[Ledger]) -> Ledger:
         for (signal, day), (count, total) in ledger.items():
             add(out, signal, day, count, total)
     return out
-
-
-def until(ledger: Ledger, day: Day) -> Ledger:
-    """The ledger as it stood at the end of `day`: later rows do not exist."""
-    return {row: amount for row, amount in ledger.items() if row[1] <= day}

@@ -11,10 +11,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from touchbook.schemas.touchpoint import Claim, Identifier
-
-CARRIED, IDENTIFIED, AGENT = 1, 2, 3
-"""Strengths of claims: carried together, said by an identify or alias, decided by an agent."""
+from touchbook.schemas.touchpoint import AGENT, Claim, Identifier
 
 MAXIMA: Mapping[str, int] = {
     "user_id": 1,
@@ -93,17 +90,6 @@ def links_of(
             sides.join(one, other)
     customers = sides.components()
     return Links(customers, refused, {member: customer for customer in customers for member in customer})
-
-
-def connected(claims: Iterable[Claim]) -> list[frozenset[Identifier]]:
-    """Identifiers that the claims connect, no guard asked, in the order of their least members."""
-    claims = list(claims)
-    sides = _Sides(claims, apart=())
-    for claim in claims:
-        one, other = sides.root(claim.lesser), sides.root(claim.greater)
-        if one != other:
-            sides.join(one, other)
-    return sides.components()
 
 
 def _turn(claim: Claim) -> tuple[int, int, str, Identifier, Identifier]:

@@ -23,7 +23,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ThreadMessage:
     """One message of a thread. `subject` is the permanent id it was recorded under."""
 
     subject: str
@@ -119,17 +119,17 @@ def open_cases(settings: Iterable[Setting]) -> list[OpenCase]:
     return sorted(found, key=lambda case: (case.opened_at or case.changed_at, case.kind, case.id))
 
 
-def open_requests(turns: Iterable[Turn]) -> list[OpenRequest]:
+def open_requests(messages: Iterable[ThreadMessage]) -> list[OpenRequest]:
     """Per thread the customer's messages after our last public word, if there are any; the longest waiting first."""
     found = []
-    ordered = sorted(turns, key=lambda turn: (turn.thread, turn.occurred_at, turn.key))
-    for thread, those in groupby(ordered, key=lambda turn: turn.thread):
-        waiting: list[Turn] = []
-        for turn in those:
-            if turn.answers:
+    ordered = sorted(messages, key=lambda message: (message.thread, message.occurred_at, message.key))
+    for thread, those in groupby(ordered, key=lambda message: message.thread):
+        waiting: list[ThreadMessage] = []
+        for message in those:
+            if message.answers:
                 waiting.clear()
-            elif turn.role == "customer":
-                waiting.append(turn)
+            elif message.role == "customer":
+                waiting.append(message)
         if waiting:
             first = waiting[0]
             found.append(OpenRequest(thread, first.channel, first.occurred_at, len(waiting), first.key))
@@ -152,10 +152,9 @@ def promises(settings: Iterable[Setting], now: int) -> list[Promise]:
         state = outcome.value.get("state", "open") if outcome else "open"
         if state == "open" and due is not None and due < now:
             state = "overdue"
-        source = outcome or promise
-        assert source is not None
         what = promise.value.get("what") if promise else None
-        found.append(Promise(id, what, due, state, source.touchpoint))
+        last = next(one for one in (outcome, promise) if one is not None)
+        found.append(Promise(id, what, due, state, last.touchpoint))
     return sorted(found, key=lambda one: (one.due if one.due is not None else 2**62, one.id))
 
 

@@ -26,11 +26,10 @@ from touchbook.components import (
     Streak,
 )
 from touchbook.marked_yaml import Entry, parsed
+from touchbook.schemas.signals import is_reserved
 from touchbook.scorecard import Linear, Needs, Part, Saturating, Scorecard, ScorecardSet, Shares
 
 GROUPS_FILE = "groups.yaml"
-FAMILIES = ("interest:", "via:", "spend:", "refund:")
-"""Signals with these beginnings are always known: by category, channel or currency."""
 
 
 def load_scorecards(
@@ -38,7 +37,8 @@ def load_scorecards(
 ) -> ScorecardSet:
     """The scorecards of a directory (None: those that ship with us): a `<name>.yaml` each, and `groups.yaml`.
 
-    With `known_signals` a signal that is none of them is refused too. Raises `ScorecardInvalid`.
+    With `known_signals` a signal that is none of them, nor of a family (`interest:tea`), is refused too. Raises
+    `ScorecardInvalid`.
     """
     folder = directory or resources.files("touchbook") / "scorecards"
     texts = {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".yaml")}
@@ -68,7 +68,7 @@ def _groups(text: str, known: frozenset[str] | None) -> dict[str, tuple[str, ...
 
 def _refuse_unknown(entry: Entry, key: str, signals: Iterable[str], known: frozenset[str] | None) -> None:
     for signal in signals:
-        if known is not None and signal not in known and not signal.startswith(FAMILIES):
+        if known is not None and signal not in known and not is_reserved(signal):
             entry.fail_at(signal, key, f"{entry.what}: no touchpoint gives the signal {signal!r}")
 
 

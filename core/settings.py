@@ -59,10 +59,6 @@ class Settings(BaseSettings):
         "info", pattern="^(debug|info|warning|error)$", description="How much is logged."
     )
 
-    @property
-    def master_key_file(self) -> Path:
-        return self.master_key or self.data / "master.key"
-
     @classmethod
     def settings_customise_sources(
         cls,

@@ -66,11 +66,7 @@ def headline_and_detail(entry: Entry, language: Language) -> tuple[str, str, str
     if entry.type in SPECIAL:
         return ("eraser" if entry.type == ERASED else "circle-alert", *SPECIAL[entry.type][language])
     fields = {**entry.body.get("data", {}), **entry.body.get("shown", {})}
-    if entry.type in CATALOGUE:
-        display = CATALOGUE[entry.type].display
-    else:
-        display = Plain.display
-        fields = {**fields, "type": entry.type}
+    display = CATALOGUE.get(entry.type, Plain).display
     return (display.icon, *display.read(fields, language))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from touchbook.errors import RebuildRunning
@@ -13,9 +12,8 @@ from touchbook.identity import IdentityRules
 from touchbook.projections.customers import Customers
 from touchbook.projections.fold import Folder, projection_version
 from touchbook.projections.stores.sqlite import SqliteProjections
-from touchbook.schemas.catalogue import CATALOGUE, Catalogue
+from touchbook.schemas.catalogue import Catalogue
 from touchbook.schemas.mapping import Mapping
-from touchbook.schemas.signals import DERIVED_SIGNALS, is_reserved
 from touchbook.scorecard import ScorecardSet
 from touchbook.scorecard_files import load_scorecards
 from touchbook.settings import Settings
@@ -91,17 +89,11 @@ class Book:
         if self._rebuilding is not None:
             self._rebuilding.join()
         self.follower.stop()
-        self.admission.close()
         self.journal.close()
+        self.admission.close()  # after the journal, whose last answers may still bring items to set aside
         self.projections.close()
         self.control.close()
         self.keyring.close()
-
-
-def signal_test(catalogue: Catalogue) -> Callable[[str], bool]:
-    """Tells whether some type, a mapping or a pattern gives a signal of this name."""
-    known = {*CATALOGUE, *DERIVED_SIGNALS, *catalogue.mapping.signals()}
-    return lambda name: not name.endswith(":") and (name in known or is_reserved(name))
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
@@ -109,7 +101,7 @@ def catalogue_of(settings: Settings) -> Catalogue:
 
 
 def scorecards_of(settings: Settings, catalogue: Catalogue) -> ScorecardSet:
-    return load_scorecards(settings.scorecards, {*CATALOGUE, *DERIVED_SIGNALS, *catalogue.mapping.signals()})
+    return load_scorecards(settings.scorecards, catalogue.signals)
 
 
 def open_book(settings: Settings, *, read_only: bool = False) -> Book:
@@ -141,7 +133,7 @@ def open_book(settings: Settings, *, read_only: bool = False) -> Book:
         scorecards,
         journal.rules,
         journal.id_of,
-        signal_test(catalogue),
+        catalogue.gives,
         settings.late_after * 1000,
     )
     return Book(

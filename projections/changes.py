@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from touchbook.ledger import day_of
-from touchbook.links import AGENT
-from touchbook.registers import Turn
-from touchbook.schemas.touchpoint import Claim, Identifier
+from touchbook.registers import ThreadMessage
+from touchbook.schemas.touchpoint import AGENT, Claim, Identifier
 from touchbook.timeline import Entry
 
 Stamp = tuple[int, str]
@@ -60,7 +58,7 @@ class Changes:
     entries: list[Entry] = field(default_factory=list)
     ledger: dict[tuple[str, str, int], tuple[int, int]] = field(default_factory=dict)
     registers: dict[tuple[str, str, str], RegisterRow] = field(default_factory=dict)
-    turns: list[Turn] = field(default_factory=list)
+    messages: list[ThreadMessage] = field(default_factory=list)
     claims: dict[ClaimKey, ClaimRow] = field(default_factory=dict)
     identifiers: dict[str, IdentifierRow] = field(default_factory=dict)
 
@@ -99,11 +97,3 @@ class Changes:
 def claim_key(lesser: str, greater: str, claim: Claim) -> ClaimKey:
     own = claim.touchpoint if claim.strength == AGENT else ""
     return lesser, greater, claim.strength, claim.apart, own
-
-
-def claims_kept(claims: Iterable[Claim]) -> Iterator[Claim]:
-    """The claims a store keeps of all those made: what resolving needs, in plain form."""
-    changes = Changes()
-    for claim in claims:
-        changes.claim(str(claim.lesser), str(claim.greater), claim)
-    return (row.first for row in changes.claims.values())

@@ -18,8 +18,9 @@ from typing import Any
 from touchbook.contact import contact, quiet_at
 from touchbook.errors import CustomerUnknown, Refused, Rejected, TouchpointUnknown
 from touchbook.habits import buying, interests
-from touchbook.identity import IdentityRules, Links, RefusedLink, normalised, resolve, shown_member
+from touchbook.identity import IdentityRules, normalised, resolve, shown_member
 from touchbook.ledger import MILLISECONDS_A_DAY, Day, Ledger, day_of, merged
+from touchbook.links import Links, RefusedLink
 from touchbook.positions import token_of
 from touchbook.projections.changes import Stamp
 from touchbook.projections.stores.port import Deed, Known, Projections, Reader
@@ -53,12 +54,14 @@ TOPIC_FIELDS = ("topic", "subject", "title", "category", "name")
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who somebody is, as of one look at the projections. `members` are in the order of their first touchpoints."""
+    """Who somebody is, as of one look at the projections, made by version `made_by`. `members` are in the order of
+    their first touchpoints."""
 
     id: str
     members: tuple[Known, ...]
     refused: tuple[RefusedLink, ...]
     changed: int
+    made_by: str
 
     @property
     def ids(self) -> list[str]:
@@ -71,8 +74,8 @@ class Customer:
 
     @property
     def version(self) -> str:
-        """Changes with every touchpoint, claim and link that concerns him."""
-        return _digest([*self.ids, str(self.changed)])[:24]
+        """Changes with every touchpoint, claim and link that concerns him, and with what touchpoints mean."""
+        return _digest([*self.ids, str(self.changed), self.made_by])[:24]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,7 @@ class Customers:
             members=tuple(members),
             refused=tuple(one for one in links.refused if one.a in identifiers or one.b in identifiers),
             changed=changed,
+            made_by=reader.version(),
         )
 
     def _links_of(self, reader: Reader, group: Sequence[Known], changed: int, own: Known) -> Links:
@@ -240,14 +244,13 @@ class Customers:
         token to go on from, and (token, item) for each new entry. Raises `Refused` (400) for a token not ours."""
         after, members = _stream_position(token)
         reload = members != _members(customer)
+        sought = filters.text.casefold() if filters.text else None
         with self._projections.reading() as reader:
-            position = reader.position()
-            entries = reader.entries_since(customer.subjects, filters, after, limit)
-        if len(entries) == limit:
-            position = entries[-1].position
-        if filters.text:
-            sought = filters.text.casefold()
-            entries = [entry for entry in entries if has_text(entry, sought, language)]
+            position, head, entries = after, reader.position(), list[Entry]()
+            while not entries and position < head:  # words may let nothing of a whole run pass
+                run = reader.entries_since(customer.subjects, filters, position, limit)
+                position = run[-1].position if len(run) == limit else head
+                entries = [one for one in run if sought is None or has_text(one, sought, language)]
         items = [(_stream_token(entry.position, customer), self._item(entry, language)) for entry in entries]
         return reload, _stream_token(position, customer), items
 
@@ -373,14 +376,15 @@ class Customers:
         return merged(reader.ledgers(customer.subjects).values())
 
     def _with(self, ledger: Ledger, asked: str, at: Day) -> Ledger:
-        signal, total = asked, 0
-        if not self._known_signals(signal):
-            signal, _, digits = asked.rpartition(":")
-            if not self._known_signals(signal) or not re.fullmatch("-?[0-9]{1,13}", digits):
-                raise Refused(
-                    400, "signal_unknown", "with: expected a signal of GET /v1/schemas, or SIGNAL:total"
-                )
+        signal, _, digits = asked.rpartition(":")
+        if self._known_signals(signal) and re.fullmatch("-?[0-9]{1,13}", digits):
             total = int(digits)
+        elif self._known_signals(asked):
+            signal, total = asked, 0
+        else:
+            raise Refused(
+                400, "signal_unknown", "with: expected a signal of GET /v1/schemas, or SIGNAL:total"
+            )
         changed = dict(ledger)
         count, so_far = changed.get((signal, at), (0, 0))
         changed[signal, at] = (count + 1, so_far + total)
@@ -389,29 +393,31 @@ class Customers:
     # What to know before speaking to him
 
     def context(self, customer: Customer, purpose: str, now: int, with_traits: bool = True) -> dict[str, Any]:
-        """What a channel needs before it speaks, in one read. Without traits neither name nor traits are told."""
+        """What a channel needs before it speaks, in one read. Without traits nothing is told that a person wrote or
+        that says who he is: no name, titles, promises' words or topics."""
         at = day_of(now)
         with self._projections.reading() as reader:
             settings = reader.registers(customer.ids)
             matters = _matters(reader, customer, settings, now)
             scores = self._scores_of(reader, customer, at, None)["scores"]
-            topics = _topics(reader, customer)
+            topics = _topics(reader, customer) if with_traits else []
             ledger = self._ledger(reader, customer)
-        traits, preferences = values_of(settings, "trait"), values_of(settings, "preference")
+        traits = values_of(settings, "trait") if with_traits else {}
+        preferences = values_of(settings, "preference")
         consents = values_of(settings, "consent")
         usual = interests(ledger, at)
         told = {
             "customer": customer.id,
             "at": day_text(at),
             "version": customer.version,
-            "language": preferences.get("language") or traits.get("language") or traits.get("locale"),
+            "language": _language(preferences, traits),
             "preferences": preferences,
             "consents": {
                 name: bool(isinstance(value, dict) and value.get("granted"))
                 for name, value in consents.items()
             },
             "scores": {name: {"value": one["value"], "tier": one["tier"]} for name, one in scores.items()},
-            "open": _open(matters, now),
+            "open": _open(matters, now, with_traits),
             "preferred_channel": usual["preferred_channel"],
             "last_topics": topics,
             "purpose": purpose,
@@ -436,11 +442,11 @@ class Customers:
 
 def _matters(reader: Reader, customer: Customer, settings: list[Setting], now: int) -> Matters:
     return Matters(
-        open_cases(settings), open_requests(reader.turns(customer.subjects)), promises(settings, now)
+        open_cases(settings), open_requests(reader.messages(customer.subjects)), promises(settings, now)
     )
 
 
-def _open(matters: Matters, now: int) -> dict[str, Any]:
+def _open(matters: Matters, now: int, with_texts: bool) -> dict[str, Any]:
     """Ages are UTC days begun since, so that an answer changes at midnight only."""
     today = day_of(now)
     return {
@@ -449,9 +455,9 @@ def _open(matters: Matters, now: int) -> dict[str, Any]:
                 "kind": case.kind,
                 "id": case.id,
                 "stage": case.stage,
-                "title": case.title,
+                "title": case.title if with_texts else None,
                 "opened_at": None if case.opened_at is None else rfc3339(case.opened_at),
-                "age_days": today - day_of(case.opened_at or case.changed_at),
+                "age_days": _age_days(case.opened_at or case.changed_at, today),
                 "changed_at": rfc3339(case.changed_at),
                 "touchpoint": case.touchpoint,
             }
@@ -462,7 +468,7 @@ def _open(matters: Matters, now: int) -> dict[str, Any]:
                 "thread": request.thread,
                 "channel": request.channel,
                 "since": rfc3339(request.since),
-                "age_days": today - day_of(request.since),
+                "age_days": _age_days(request.since, today),
                 "messages": request.messages,
                 "touchpoint": request.touchpoint,
             }
@@ -471,7 +477,7 @@ def _open(matters: Matters, now: int) -> dict[str, Any]:
         "promises": [
             {
                 "id": promise.id,
-                "what": promise.what,
+                "what": promise.what if with_texts else None,
                 "due": None if promise.due is None else rfc3339(promise.due),
                 "state": promise.state,
                 "touchpoint": promise.touchpoint,
@@ -480,6 +486,11 @@ def _open(matters: Matters, now: int) -> dict[str, Any]:
             if promise.state != "kept"
         ],
     }
+
+
+def _age_days(since: int, today: Day) -> int:
+    """Sources may run a day ahead of us: what happened tomorrow is new."""
+    return max(0, today - day_of(since))
 
 
 def _topics(reader: Reader, customer: Customer) -> list[dict[str, Any]]:
@@ -497,6 +508,12 @@ def _topics(reader: Reader, customer: Customer) -> list[dict[str, Any]]:
         if len(topics) == TOPICS:
             break
     return list(topics.values())
+
+
+def _language(preferences: dict[str, Any], traits: dict[str, Any]) -> str | None:
+    """What he asked for, else what is known of him; traits may hold anything, so only a text is taken for one."""
+    said = (preferences.get("language"), traits.get("language"), traits.get("locale"))
+    return next((one for one in said if isinstance(one, str) and one), None)
 
 
 def _name(traits: dict[str, Any]) -> str | None:

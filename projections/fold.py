@@ -12,10 +12,10 @@ from typing import Any
 from touchbook.errors import KeyDestroyed
 from touchbook.identity import claims_of
 from touchbook.projections.changes import Changes
-from touchbook.registers import Turn
+from touchbook.registers import ThreadMessage
 from touchbook.schemas.catalogue import Catalogue, Reading
-from touchbook.schemas.details import Register
-from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
+from touchbook.schemas.details import VIA, Register
+from touchbook.schemas.touchpoint import UNREAD_TRAITS, UNVERIFIED, Identifier, Record, Touchpoint
 from touchbook.timeline import ERASED, UNREADABLE, Entry
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def fold_touchpoint(
     catalogue: Catalogue,
     id_of: Callable[[Identifier], str],
 ) -> None:
-    """Adds what the touchpoint says: its entry, ledger rows, registers, claims, its turn in a thread.
+    """Adds what the touchpoint says: its entry, ledger rows, registers, claims, its message in a thread.
 
     All that can fail is computed before anything is added, so that a failure leaves `changes` as it was.
     """
@@ -62,7 +62,9 @@ def fold_touchpoint(
         changes.register(subject, kind, key, value, stamp)
     if message is not None and details.thread is not None:
         role, public = message
-        changes.turns.append(Turn(subject, details.thread, *stamp, role, public, touchpoint.channel))
+        changes.messages.append(
+            ThreadMessage(subject, details.thread, *stamp, role, public, touchpoint.channel)
+        )
     changes.see(subject, touchpoint.subject, at, 1, position)
     for id, identifier in seen.items():
         changes.see(id, identifier, at, 0, position)
@@ -79,13 +81,13 @@ def signals_of(reading: Reading, channel: str, direction: str) -> dict[str, int]
     if reading.own_signal is not None:
         signals.setdefault(reading.own_signal, 0)
     if direction == "in":
-        signals[f"via:{channel}"] = 0
+        signals[VIA + channel] = 0
     return signals
 
 
 def consents_of(touchpoint: Touchpoint) -> list[Register]:
     """Segment's `context.consent.categoryPreferences`; what comes from a public key proves nothing."""
-    if "unverified" in touchpoint.extra:
+    if UNVERIFIED in touchpoint.extra:
         return []
     said: Any = touchpoint.extra.get("context")
     for name in ("consent", "categoryPreferences"):
@@ -113,7 +115,8 @@ def _entry(
         body["shown"] = shown
     if details.actor is not None:
         body["actor"] = {"kind": details.actor.kind, "name": details.actor.name}
-    if marks := sorted(set(details.marks())):
+    unread = (f"{kind}_unreadable" for kind in touchpoint.extra.get(UNREAD_TRAITS, ()))
+    if marks := sorted({*details.marks(), *unread}):
         body["marks"] = marks
     return Entry(
         key=record.key,

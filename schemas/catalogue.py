@@ -73,7 +73,13 @@ class Catalogue:
     def __init__(self, mapping: Mapping | None = None) -> None:
         self.mapping = Mapping.load() if mapping is None else mapping
         self._not_own = DERIVED_SIGNALS | self.mapping.signals()
+        self.signals = self._not_own | CATALOGUE.keys()
+        """Every signal that a type or the mapping gives; a family of signals stands as its prefix."""
         self.fingerprint = _fingerprint(self.mapping)
+
+    def gives(self, signal: str) -> bool:
+        """Whether a touchpoint of some type, or of some category, channel or currency, gives this signal."""
+        return not signal.endswith(":") and (signal in self.signals or is_reserved(signal))
 
     def read(self, type: str, version: int, data: dict[str, Any]) -> Reading:
         """The meaning of data of a type in a version. Nothing given is changed.

@@ -22,6 +22,7 @@ Seconds = Annotated[int, Field(ge=0, le=10**9)]
 
 Direction = Literal["in", "out", "internal"]
 Purpose = Literal["welcome", "teach", "support", "offer", "service", "survey"]
+Stance = Literal["praises", "attacks", "defends"]
 Role = Literal["customer", "agent", "bot"]
 RegisterKind = Literal[
     "trait", "consent", "preference", "case", "case_opened", "case_stage", "promise", "promise_outcome"
@@ -31,8 +32,8 @@ Family = Literal[
     "information", "loyalty", "learning", "account", "person", "other",
 ]  # fmt: skip
 
-MARKETING_PURPOSES = frozenset({"welcome", "teach", "offer"})
-"""Sends with these purposes press the customer; `support`, `service` and `survey` are answers or questions."""
+INTEREST, VIA, SPEND, REFUND = "interest:", "via:", "spend:", "refund:"
+"""Families of signals, by prefix: a category, a channel, or a currency follows."""
 
 
 class Signal(NamedTuple):
@@ -65,7 +66,7 @@ class Register(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A turn in a thread. A public one of an agent or bot answers the customer's messages before it."""
+    """Whose word in a thread it is. A public one of an agent or bot answers the customer's messages before it."""
 
     role: Role
     public: bool
@@ -84,8 +85,12 @@ class Actor(BaseModel):
 class Details(BaseModel):
     """The root of every touchpoint type, with the fields that any of them may carry.
 
-    Unknown fields are welcome and kept. Subclasses set the class attributes below; `gives` lists every signal the
-    type can give besides its own name (which it always gives), so that it can be read without running anything.
+    Unknown fields are welcome and kept. Subclasses set the class attributes below:
+
+    `gives`            every signal the type can give besides its own name (which it always gives); a family of
+                       signals stands as its prefix
+    `for_customer`     whether the customer himself may see it
+    `from_public_key`  whether a key that sits in a web page may publish it
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=False, allow_inf_nan=False)
@@ -98,7 +103,6 @@ class Details(BaseModel):
     default_direction: ClassVar[Direction] = "in"
     for_customer: ClassVar[bool] = True
     from_public_key: ClassVar[bool] = False
-    server_side_only: ClassVar[bool] = False
 
     thread: Name | None = Field(None, description="The conversation, case or order it belongs to.")
     in_reply_to: Name | None = Field(None, description="The id of the touchpoint it answers.")
@@ -124,7 +128,7 @@ class Details(BaseModel):
         return ()
 
     def message(self) -> Message | None:
-        """The turn it is in its thread, or None. Only counted when `thread` is set."""
+        """The message it is in its thread, or None. Only counted when `thread` is set."""
         return None
 
     def marks(self) -> Iterable[str]:

@@ -6,15 +6,16 @@ type's own fields not validated. Errors name the field as the sender wrote it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from touchbook.errors import Rejected
 from touchbook.schemas.times import milliseconds
+from touchbook.schemas.touchpoint import CARRIED, IDENTIFIED
 
 MAX_ID = 200
 MAX_TYPE = 200
-IDENTIFY, CARRIED = 2, 1
 CLOUDEVENT_READ = frozenset({"specversion", "id", "source", "type", "time", "data", "channel"})
 
 
@@ -83,7 +84,7 @@ def _identify(call: dict[str, Any], context: dict[str, Any], draft: Draft) -> No
         **_optional_object(context.get("traits"), "context.traits"),
         **_optional_object(call.get("traits"), "traits"),
     }
-    draft.type, draft.strength, draft.data_field = "identified", IDENTIFY, ""
+    draft.type, draft.strength, draft.data_field = "identified", IDENTIFIED, ""
     draft.data = {"traits": traits}
     for kind in ("email", "phone"):
         if traits.get(kind) not in (None, ""):
@@ -106,7 +107,7 @@ def _group(call: dict[str, Any], context: dict[str, Any], draft: Draft) -> None:
 
 def _alias(call: dict[str, Any], context: dict[str, Any], draft: Draft) -> None:
     previous = _text(call.get("previousId"), "previousId")
-    draft.type, draft.strength, draft.data_field = "alias", IDENTIFY, ""
+    draft.type, draft.strength, draft.data_field = "alias", IDENTIFIED, ""
     draft.identifiers.append(("anonymous_id", previous, "previousId"))
     draft.data = {"previous": previous}
 
@@ -150,7 +151,7 @@ def draft_of_cloudevent(event: Any, source: str) -> Draft:
         version=_version(event.get("dataschema")),
         channel=_first_text(event.get("channel")),
         identifiers=[
-            (kind, _text(value, f"data.identifiers.{kind}"), f"data.identifiers.{kind}")
+            (kind, _text(value, _identifier_field(kind)), _identifier_field(kind))
             for kind, values in identifiers.items()
             for value in (values if isinstance(values, list) else [values])
             if value not in (None, "")
@@ -159,9 +160,14 @@ def draft_of_cloudevent(event: Any, source: str) -> Draft:
         canonical=event,
         said_at=_time(event, "time"),
         sent_at=None,
-        strength=IDENTIFY if event["type"] in ("identified", "alias") else CARRIED,
+        strength=IDENTIFIED if event["type"] in ("identified", "alias") else CARRIED,
         extra={name: value for name, value in event.items() if name not in CLOUDEVENT_READ},
     )
+
+
+def _identifier_field(kind: str) -> str:
+    """Where the identifier stood; a key that does not look like a field name may be somebody's address."""
+    return f"data.identifiers.{kind}" if re.fullmatch(r"[A-Za-z_]{1,40}", kind) else "data.identifiers"
 
 
 def _version(schema: Any) -> int | None:

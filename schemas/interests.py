@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from touchbook.schemas.details import Signal
+from touchbook.schemas.details import INTEREST, Signal
 
-INTEREST = "interest:"
 MAX_CATEGORY = 100
 MAX_CATEGORIES = 20
 """How many categories of one touchpoint count, in the order written."""

@@ -15,7 +15,7 @@ from iso4217 import Currency
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 MAX_AMOUNT = 10**12
-"""The largest amount, in minor units, that the doors accept; it bounds every product a scorecard can make."""
+"""The largest total of a signal, in minor units, that the doors accept: it bounds what a scorecard can make of it."""
 
 _EXPONENTS: Mapping[str, int] = {
     currency.code: currency.exponent for currency in Currency if currency.exponent is not None

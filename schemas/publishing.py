@@ -20,14 +20,18 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def schema_of(model: type[Details]) -> dict[str, Any]:
     """The JSON Schema of a type's `data`, in its newest version."""
-    title = model.type.replace("_", " ").capitalize()
     return {
         **model.model_json_schema(),
         "$schema": DIALECT,
         "$id": f"urn:touchbook:schema:{model.type}:{model.version}",
-        "title": title,
-        "description": " ".join((model.__doc__ or f"{title}.").split()),
+        "title": model.type.replace("_", " ").capitalize(),
+        "description": description_of(model),
     }
+
+
+def description_of(model: type[Details]) -> str:
+    """What the type says of itself, on one line."""
+    return " ".join((model.__doc__ or "").split())
 
 
 def file_of(model: type[Details], version: int | None = None) -> str:

@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 MAX_DEPTH = 32
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
+LONGEST = 4_000
+"""Digits of an integer that is looked at at all; reading one takes the square of their number."""
 
 
 class JsonInvalid(ValueError):
@@ -23,20 +25,43 @@ def decode(body: bytes) -> Any:
     Raises `JsonInvalid` for bytes that are not UTF-8 or not JSON, a field that stands twice in one object, NaN and
     infinities, integers outside 64 bits, half surrogate pairs, and nesting deeper than 32.
     """
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        raise JsonInvalid("expected JSON in UTF-8") from None
-    try:
-        value = _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise JsonInvalid(f"expected JSON: line {error.lineno}, column {error.colno} is not") from None
-    except RecursionError:
-        raise JsonInvalid(_TOO_DEEP) from None
+    text = _text(body)
+    value = _decoded(text, _STRICT)
     _check_depth(value)
     if "\\ud" in text or "\\uD" in text:
         _check_surrogates(value)
     return value
+
+
+def decode_loosely(body: bytes) -> Any:
+    """The same, but values that `decode` refuses are let through, so that `check` can tell which part has them."""
+    return _decoded(_text(body), _LOOSE)
+
+
+def check(value: Any) -> None:
+    """Raises `JsonInvalid` where `decode` would have refused the value for what it holds."""
+    _check_depth(value)
+    _check_surrogates(value)
+    try:
+        _decoded(json.dumps(value), _STRICT)
+    except RecursionError:
+        raise JsonInvalid(_TOO_DEEP) from None
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise JsonInvalid("expected JSON in UTF-8") from None
+
+
+def _decoded(text: str, decoder: json.JSONDecoder) -> Any:
+    try:
+        return decoder.decode(text)
+    except json.JSONDecodeError as error:
+        raise JsonInvalid(f"expected JSON: line {error.lineno}, column {error.colno} is not") from None
+    except RecursionError:
+        raise JsonInvalid(_TOO_DEEP) from None
 
 
 _TOO_DEEP = f"expected objects and arrays nested at most {MAX_DEPTH} deep"
@@ -67,9 +92,16 @@ def _constant(_: str) -> NoReturn:
     raise JsonInvalid("expected JSON numbers; NaN and Infinity are none")
 
 
-_DECODER = json.JSONDecoder(
+def _long_integer(digits: str) -> int:
+    if len(digits) > LONGEST:
+        raise JsonInvalid("expected integers within 64 bits; send a longer one as text")
+    return int(digits)
+
+
+_STRICT = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
 )
+_LOOSE = json.JSONDecoder(object_pairs_hook=_object, parse_int=_long_integer)
 
 
 def _check_depth(value: Any) -> None:

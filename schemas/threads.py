@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
-from touchbook.schemas.details import Details, Message, Role
+from pydantic import Field, model_validator
+
+from touchbook.schemas.details import Details, Message, Role, Signal, Text
 
 LONGEST_THREAD = 200
 
+SPEAKERS_EN = {"customer": "the customer", "agent": "an agent", "bot": "the bot", "system": "the system"}
+SPEAKERS_RU = {"customer": "клиента", "agent": "сотрудника", "bot": "бота", "system": "системы"}
+"""Whose message it is: "from the customer", «ответ клиента»."""
 
-def threaded_by(data: Any, field: str) -> Any:
-    """The data with `thread` set to what `field` names, where the sender names no thread.
 
-    So the replies to a case and the stages of an order stay together without saying so twice.
+class Threaded(Details):
+    """A touchpoint of something longer: a case, an order, a session.
+
+    Where the sender names no thread, it is that of the first field in `thread_from` that is given. So the replies
+    to a case and the stages of an order stay together without saying so twice.
     """
-    if not isinstance(data, dict) or data.get("thread") is not None:
-        return data
-    named = data.get(field)
-    fits = isinstance(named, str) and 0 < len(named) <= LONGEST_THREAD
-    return {**data, "thread": named} if fits else data
+
+    thread_from: ClassVar[tuple[str, ...]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _belongs_to_it(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("thread") is not None:
+            return data
+        named = (data.get(field) for field in cls.thread_from)
+        fits = (name for name in named if isinstance(name, str) and 0 < len(name) <= LONGEST_THREAD)
+        thread = next(fits, None)
+        return data if thread is None else {**data, "thread": thread}
+
+
+class Written(Details):
+    """A message somebody wrote, to the customer, to us, or to colleagues."""
+
+    text: Text = Field(description="What was written.")
+    internal: bool = Field(False, description="Written for colleagues; the customer never sees it.")
+
+    def signals(self) -> Iterable[Signal]:
+        if speaker(self) == "customer":
+            yield Signal("message_in")
+
+    def message(self) -> Message:
+        return Message(speaker(self), public=self.shown_to_customer())
+
+    def shown_to_customer(self) -> bool:
+        return not self.internal and self.taken_direction() != "internal"
 
 
 def speaker(details: Details) -> Role:
@@ -28,6 +60,6 @@ def speaker(details: Details) -> Role:
     return "bot" if details.actor.kind == "system" else details.actor.kind
 
 
-def customer_turn(details: Details) -> Message | None:
-    """A customer's turn, if it was the customer; what others note in his name waits for no answer."""
+def customer_message(details: Details) -> Message | None:
+    """A customer's message, if it was the customer; what others note in his name waits for no answer."""
     return Message("customer", public=True) if speaker(details) == "customer" else None

@@ -22,6 +22,11 @@ def milliseconds(text: object, field: str) -> int:
         raise Rejected("time_invalid", expected, field) from None
     if moment.tzinfo is None or len(text) < 16:
         raise Rejected("time_without_zone", expected, field)
+    return milliseconds_of(moment)
+
+
+def milliseconds_of(moment: datetime) -> int:
+    """Milliseconds UTC of a time with a zone."""
     return (moment - EPOCH) // MILLISECOND
 
 

@@ -5,6 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+CARRIED, IDENTIFIED, AGENT = 1, 2, 3
+"""Strengths of claims: carried together, said by an identify or alias, decided by an agent."""
+
+UNVERIFIED, UNREAD_TRAITS = "unverified", "unread_traits"
+"""What we add to a touchpoint's `extra`: what a public key said of who it is, and which of its traits e-mail and phone
+could not be read as one. A sender's own fields of these names are kept under `sent_<name>`."""
+
+NO_CHANNEL = "unknown"
+"""The channel of a touchpoint that names none, published with a key that has none: no way to reach anybody."""
+
 
 class Identifier(NamedTuple):
     """A typed name for a person, normalised: `Identifier("email", "ann@example.test")`.
@@ -23,7 +33,7 @@ class Identifier(NamedTuple):
 class Claim:
     """An assertion that two identifiers are one person, or (`apart`) an agent's word that they are not.
 
-    `lesser` < `greater`. `strength`: agent 3, identify or alias 2, carried together 1.
+    `lesser` < `greater`. `strength`: AGENT, IDENTIFIED or CARRIED.
     """
 
     lesser: Identifier
@@ -50,7 +60,7 @@ class Touchpoint:
     `said_at`     the client's own timestamp, uncorrected; None where it gave none
     `sent_at`     when the client sent it, by its own clock; None where it did not say
     `data`        the type's fields, unknown ones included, as sent
-    `strength`    of its claims: agent 3, identify or alias 2, carried together 1
+    `strength`    of its claims: IDENTIFIED or CARRIED; an agent's are told by the type
     `digest`      SHA-256 hex of the canonical payload: what tells an honest retry from a reused id
     `extra`       what came along: Segment's context and integrations, CloudEvents' extensions
     """
@@ -67,7 +77,7 @@ class Touchpoint:
     received_at: int
     data: dict[str, Any]
     digest: str
-    strength: int = 1
+    strength: int = CARRIED
     said_at: int | None = None
     sent_at: int | None = None
     recorded_at: int = 0

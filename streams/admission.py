@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,10 +15,19 @@ from typing import Any, Literal
 
 from touchbook.errors import Rejected
 from touchbook.identity import normalised, subject_of
-from touchbook.ledger import MAX_TOTAL, MILLISECONDS_A_DAY
+from touchbook.ledger import MILLISECONDS_A_DAY
 from touchbook.schemas.catalogue import CATALOGUE, Catalogue, Reading
-from touchbook.schemas.envelope import Draft, draft_of_cloudevent, draft_of_segment
-from touchbook.schemas.touchpoint import Identifier, Touchpoint
+from touchbook.schemas.details import Details
+from touchbook.schemas.envelope import CHANGED_BY_RETRIES, Draft, draft_of_cloudevent, draft_of_segment
+from touchbook.schemas.money import MAX_AMOUNT
+from touchbook.schemas.touchpoint import (
+    CARRIED,
+    NO_CHANNEL,
+    UNREAD_TRAITS,
+    UNVERIFIED,
+    Identifier,
+    Touchpoint,
+)
 from touchbook.sealing import canonical
 from touchbook.streams.control import Control, SetAside
 from touchbook.streams.journal import Appended, Journal
@@ -45,12 +53,14 @@ class Publisher:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One touchpoint as sent. `inherited` is what its batch gave it; `sent_at` when the batch was sent, as it says."""
+    """One touchpoint as sent. `inherited` is what its batch gave it; `sent_at` when the batch was sent, as it says;
+    `fault` why it is no JSON that could be kept unchanged, if so."""
 
     route: Route
     raw: Any
     inherited: dict[str, Any]
     sent_at: int | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +154,7 @@ class Admission:
         longer set aside; rejected again, it stays, and the outcome says why."""
         kept = self._control.get_set_aside(key)
         publisher = Publisher(**kept.inherited["publisher"])
-        item = Item(_route(kept.route), json.loads(kept.raw), kept.inherited["batch"], kept.sent_at)
+        item = Item(_route(kept.route), kept.item, kept.inherited["batch"], kept.sent_at, kept.fault)
         done: Future[Outcome] = Future()
         try:
             touchpoint = self.touchpoint_of(item, publisher, kept.received_at)
@@ -161,17 +171,22 @@ class Admission:
                 done.set_result(Outcome("rejected", key, None, REUSED.code, str(REUSED)))
                 return
             outcome = Outcome(append.outcome, touchpoint.key, append.position)
-            self._aside.submit(self._control.mark_redriven, key).add_done_callback(
-                lambda marked: (
-                    done.set_exception(error) if (error := marked.exception()) else done.set_result(outcome)
-                )
-            )
+
+            def marked(marking: Future[None]) -> None:
+                if error := marking.exception():
+                    done.set_exception(error)
+                else:
+                    done.set_result(outcome)
+
+            self._aside.submit(self._control.mark_redriven, key).add_done_callback(marked)
 
         self._journal.append([touchpoint]).add_done_callback(appended)
         return done
 
     def touchpoint_of(self, item: Item, publisher: Publisher, received_at: int) -> Touchpoint:
         """The item as a touchpoint, complete but for its position. Raises `Rejected`."""
+        if item.fault is not None:
+            raise Rejected("json_invalid", item.fault)
         draft = self._draft_of(item, publisher)
         payload = canonical(draft.canonical)
         if len(payload) > self._max_item:
@@ -196,7 +211,7 @@ class Admission:
             source=publisher.source,
             type=draft.type,
             version=version,
-            channel=draft.channel or publisher.channel or "unknown",
+            channel=draft.channel or publisher.channel or NO_CHANNEL,
             subject=subject_of(identifiers, self._journal.rules),
             identifiers=identifiers,
             occurred_at=at,
@@ -214,6 +229,9 @@ class Admission:
             draft = draft_of_cloudevent(item.raw, publisher.source)
         else:
             draft = draft_of_segment(item.raw, item.inherited, item.sent_at)
+        for ours in (UNVERIFIED, UNREAD_TRAITS):
+            if ours in draft.extra:
+                draft.extra[f"sent_{ours}"] = draft.extra.pop(ours)
         if publisher.public:
             _keep_unverified(draft)
         if draft.channel is not None and not (draft.channel.isprintable() and len(draft.channel) <= 50):
@@ -228,9 +246,9 @@ class Admission:
             message = str(reason).removeprefix(f"{reason.field}: ")
             raise Rejected(reason.code, message, path) from None
         for signal in (*reading.details.signals(), *reading.extra_signals):
-            if abs(signal.total) > MAX_TOTAL:
+            if abs(signal.total) > MAX_AMOUNT:
                 raise Rejected(
-                    "amount_too_large", f"expected at most {MAX_TOTAL} minor units", draft.data_field
+                    "amount_too_large", f"expected at most {MAX_AMOUNT} minor units", draft.data_field
                 )
         return reading
 
@@ -242,7 +260,7 @@ class Admission:
                 "expected one of the types a public key may send; see GET /v1/schemas",
                 "type",
             )
-        if publisher.public and reading.details.taken_direction() != "in":
+        if publisher.public and not _own_doing(reading.details):
             raise Rejected(
                 "actor_not_public", "expected what the customer did himself: this key is public", "actor"
             )
@@ -278,7 +296,15 @@ class Admission:
         return str(found)
 
     def _identifiers_of(self, draft: Draft) -> tuple[Identifier, ...]:
-        named = [self._normalised(kind, value, where) for kind, value, where in draft.identifiers]
+        named = []
+        for kind, value, where in draft.identifiers:
+            try:
+                named.append(self._normalised(kind, value, where))
+            except Rejected:
+                if not where.startswith("traits."):
+                    raise
+                # A form let a number through that nobody can dial: it stays a trait, and names nobody.
+                draft.extra = {**draft.extra, UNREAD_TRAITS: [*draft.extra.get(UNREAD_TRAITS, ()), kind]}
         if not named:
             raise Rejected(
                 "identifier_missing",
@@ -319,9 +345,8 @@ class Admission:
                 for place, one in zip(rejected, kept, strict=True):
                     settled[place] = Outcome("rejected", one.key, None, one.code, one.reason)
                 done.set_result([settled[place] for place in range(len(items))])
-            except (
-                Exception
-            ) as error:  # whatever the store raised, the sender must hear "not known", never wait
+            except Exception as error:
+                # Whatever the store raised, the sender must hear "not known", never wait.
                 done.set_exception(error)
 
         self._aside.submit(set_aside)
@@ -332,17 +357,25 @@ REUSED = Rejected(
 )
 
 
+def _own_doing(details: Details) -> bool:
+    """Whether it says that the customer did it himself: an agent who speaks "in" would still answer for us."""
+    actor = details.actor
+    return details.taken_direction() == "in" and (actor is None or actor.kind == "customer")
+
+
 def _keep_unverified(draft: Draft) -> None:
     """From a public key only the anonymous id names anybody; user id and traits stay as payload nobody acts on."""
     unverified = {kind: value for kind, value, _ in draft.identifiers if kind != "anonymous_id"}
     draft.identifiers = [named for named in draft.identifiers if named[0] == "anonymous_id"]
     if not draft.identifiers:
         raise Rejected("anonymous_id_missing", "expected an anonymous id: this key is public", "anonymousId")
+    if len(draft.identifiers) > 1:  # a second one would be a claim, and join a stranger's customer to his own
+        raise Rejected("anonymous_id_not_one", "expected one anonymous id: this key is public", "anonymousId")
     if draft.type == "identified":
         unverified |= draft.data
         draft.data = {}
-    draft.strength = 1
-    draft.extra = {**draft.extra, "unverified": unverified}
+    draft.strength = CARRIED
+    draft.extra = {**draft.extra, UNVERIFIED: unverified}
 
 
 def _set_aside(item: Item, publisher: Publisher, received_at: int, why: Rejected) -> SetAside:
@@ -350,7 +383,7 @@ def _set_aside(item: Item, publisher: Publisher, received_at: int, why: Rejected
     if isinstance(raw, dict) and "writeKey" in raw:
         raw = {name: value for name, value in raw.items() if name != "writeKey"}
     return SetAside(
-        key=secrets.token_hex(16),
+        key=_key_aside(publisher, raw),
         reason=str(why),
         code=why.code,
         source=publisher.source,
@@ -369,6 +402,14 @@ def _set_aside(item: Item, publisher: Publisher, received_at: int, why: Rejected
         raw=json.dumps(raw).encode(),
         sent_at=item.sent_at,
     )
+
+
+def _key_aside(publisher: Publisher, raw: Any) -> str:
+    """The same for every retry of an item, so that it is set aside once however often its batch is sent again."""
+    if isinstance(raw, dict):
+        raw = {name: value for name, value in raw.items() if name not in CHANGED_BY_RETRIES}
+    payload = json.dumps([publisher.source, publisher.public, raw], sort_keys=True)
+    return hashlib.sha256(payload.encode()).hexdigest()[:32]
 
 
 def _route(name: str) -> Route:

@@ -17,17 +17,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from touchbook.errors import AccessKeyUnknown, KeyDestroyed, Refused, SetAsideUnknown
+from touchbook.schemas.strict_json import JsonInvalid, decode
 from touchbook.sealing import new_key_id, seal, unseal
 from touchbook.streams.backends.sqlite import connect, create_tables, statement, transaction
 from touchbook.streams.keyring import Keyring
 
 FILE = "control.sqlite"
-ROLES = ("publish", "channel", "read-scores", "agent", "admin")
+KeyRole = Literal["publish", "channel", "read-scores", "agent", "admin"]
+ROLES: tuple[str, ...] = get_args(KeyRole)
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
+PUBLISHING = ("publish", "channel")
 FRESH_SECONDS = 0.25
 """How long a key created or revoked by another process may go unnoticed."""
 
@@ -78,6 +81,19 @@ class SetAside:
     raw: bytes
     sent_at: int | None
 
+    @property
+    def item(self) -> Any:
+        """The item as it was sent; as text where it is no JSON that other programs would read alike."""
+        return self.raw.decode() if self.fault else json.loads(self.raw)
+
+    @property
+    def fault(self) -> str | None:
+        try:
+            decode(self.raw)
+        except JsonInvalid as error:
+            return str(error)
+        return None
+
 
 class Control:
     """Every method may be called from any thread, and any number of processes may have the file open."""
@@ -104,9 +120,11 @@ class Control:
     ) -> tuple[AccessKey, str]:
         """A new key and its secret, `tb_<role>_…`, which is told here and never again.
 
-        Raises Refused (400) naming the argument that is not as expected.
+        Raises Refused (400) naming the argument that is not as expected. A source is either a public page or a
+        service: with both, a visitor could take the ids that the service is about to send.
         """
         _check_key(role, source, channel, origins)
+        self._keep_apart(role, source, bool(origins))
         key = AccessKey(secrets.token_hex(8), role, source, channel, tuple(origins), self._clock())
         secret = f"tb_{role}_{base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip('=')}"
         row = (key.id, _hashed(secret), role, source, channel, json.dumps(key.origins), key.created_at)
@@ -114,6 +132,18 @@ class Control:
             db.execute(statement("control_keys_add"), row)
         self._access_keys.expire()
         return key, secret
+
+    def _keep_apart(self, role: str, source: str, public: bool) -> None:
+        if role not in PUBLISHING:
+            return
+        for key in self.list_keys():
+            if (key.source, key.public) == (source, not public) and key.role in PUBLISHING:
+                kind = "servers" if public else "web pages"
+                raise Refused(
+                    400,
+                    "source_taken",
+                    f"source: expected one of its own, since {source!r} has keys for {kind}",
+                )
 
     def find_key(self, secret: str) -> AccessKey | None:
         """The key with this secret; None if there is none or it was revoked.

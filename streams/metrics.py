@@ -45,7 +45,7 @@ class Metrics:
         )
         self._visible = Histogram(
             "touchbook_visible_seconds",
-            "From received to visible in reads",
+            "From recorded in the journal to visible in reads",
             registry=self._registry,
             buckets=_VISIBLE,
         )

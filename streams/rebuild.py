@@ -10,7 +10,7 @@ from pathlib import Path
 
 from touchbook.errors import RebuildRunning
 from touchbook.projections.fold import Folder
-from touchbook.projections.stores.sqlite import SqliteProjections, build, make_serving
+from touchbook.projections.stores.sqlite import SqliteProjections, build, discard, make_serving
 from touchbook.streams.journal import Journal
 
 Progress = Callable[[int, int], None]
@@ -28,9 +28,9 @@ def rebuild(
 ) -> int:
     """Folds the whole journal into a new build, lets it serve, and answers the position it reached.
 
-    What serves meanwhile keeps serving, and a server that runs notices the swap by itself. Interrupted, it leaves
-    nothing but a file that the next build deletes. Raises `RebuildRunning` if another rebuild is under way; whatever
-    `progress` raises ends it.
+    What serves meanwhile keeps serving, and a server that runs notices the swap by itself. Ended by an error, it
+    leaves nothing, above all no file that keeps a full disk full; killed, a file that the next build deletes. Raises
+    `RebuildRunning` if another rebuild is under way; whatever `progress` raises ends it.
     """
     with _alone(directory):
         path = build(directory, version)
@@ -40,8 +40,11 @@ def rebuild(
             done = _fold_on(projections, journal, folder, 0, progress)
             projections.settle()
             done = _fold_on(projections, journal, folder, done, progress)  # what came in while it settled
-        finally:
+        except BaseException:
             projections.close()
+            discard(path)
+            raise
+        projections.close()
         make_serving(directory, path)
     return done
 

@@ -124,6 +124,8 @@ def viewed(pen: Pen, product: Product) -> Data:
 
 def leaves_a_cart(pen: Pen, age: float) -> None:
     product = pen.rng.choice(PRODUCTS)
+    chosen = Data(action="added", **viewed(pen, product))
+    pen.tell("website", pen.on(age) - 3 * MINUTE, "cart_changed", **chosen)
     cart = Data(cart_id=pen.number("cart"), items=[pen.line(product)], **pen.price_of(product))
     pen.tell("website", pen.on(age), "cart_abandoned", **cart)
 

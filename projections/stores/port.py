@@ -9,7 +9,7 @@ from typing import Protocol
 
 from touchbook.ledger import Ledger
 from touchbook.projections.changes import Changes, Stamp
-from touchbook.registers import Setting, Turn
+from touchbook.registers import Setting, ThreadMessage
 from touchbook.schemas.touchpoint import Claim, Identifier
 from touchbook.timeline import Entry, TimelineFilters
 
@@ -40,6 +40,9 @@ class Deed:
 
 class Reader(Protocol):
     """One consistent look at the projections: nothing changes while it is open."""
+
+    def version(self) -> str:
+        """The version that made what is looked at: the same journal may mean something else in another."""
 
     def position(self) -> int:
         """The last position folded."""
@@ -77,8 +80,8 @@ class Reader(Protocol):
     def registers(self, subjects: Collection[str]) -> list[Setting]:
         """The latest value of every register, members combined."""
 
-    def turns(self, subjects: Collection[str]) -> list[Turn]:
-        """The turns of all threads, by thread and then in order of time."""
+    def messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
+        """The messages of all threads, by thread and then in order of time."""
 
 
 class Projections(Protocol):

@@ -14,9 +14,8 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import partial
 from heapq import merge
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,9 @@ from touchbook.identity import SHARED_BEYOND, is_blocked
 from touchbook.ledger import Ledger
 from touchbook.projections.changes import Changes, Stamp
 from touchbook.projections.stores.port import Deed, Known
-from touchbook.registers import Setting, Turn, latest
+from touchbook.registers import Setting, ThreadMessage, latest
 from touchbook.schemas.touchpoint import Claim, Identifier
+from touchbook.statements import statement_of
 from touchbook.timeline import Entry, TimelineFilters
 
 POINTER = "projections.current"
@@ -34,9 +34,7 @@ LAST: Stamp = (2**62, "~")
 DIGESTS = ("entries", "ledger", "registers", "claims")
 
 
-@cache
-def sql(name: str) -> str:
-    return resources.files("touchbook.projections").joinpath("sql", f"{name}.sql").read_text("utf-8")
+sql = partial(statement_of, "touchbook.projections")
 
 
 class SqliteProjections:
@@ -50,7 +48,7 @@ class SqliteProjections:
         self._directory = directory
         self._fixed = file
         self._local = threading.local()
-        self._open: list[sqlite3.Connection] = []
+        self._open: dict[threading.Thread, sqlite3.Connection] = {}
         self._guard = threading.Lock()
 
     @classmethod
@@ -67,16 +65,16 @@ class SqliteProjections:
 
     def close(self) -> None:
         with self._guard:
-            for connection in self._open:
+            for connection in self._open.values():
                 with suppress(sqlite3.Error):
                     connection.close()
             self._open.clear()
 
     def _connection(self) -> sqlite3.Connection:
-        """This thread's connection, opened anew when another build began to serve."""
+        """This thread's connection, opened anew when another build began to serve, but never inside a look."""
         path = self._fixed or serving(self._directory)
         held: tuple[Path, sqlite3.Connection] | None = getattr(self._local, "held", None)
-        if held is not None and held[0] == path:
+        if held is not None and (held[0] == path or held[1].in_transaction):
             return held[1]
         if path is None:
             raise FileNotFoundError(self._directory / POINTER)
@@ -87,10 +85,11 @@ class SqliteProjections:
                 raise
             return self._connection()  # swapped, and deleted, between looking and opening
         with self._guard:
-            self._open.append(connection)
-            if held is not None:
-                self._open.remove(held[1])
-                held[1].close()
+            # A pool of threads ends those it does not need; what they left open would add up for ever.
+            gone = [thread for thread in self._open if not thread.is_alive()]
+            for thread in {*gone, threading.current_thread()} & self._open.keys():
+                self._open.pop(thread).close()
+            self._open[threading.current_thread()] = connection
         self._local.held = (path, connection)
         return connection
 
@@ -170,9 +169,18 @@ def build(directory: Path, version: str) -> Path:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(sql("tables"))
         connection.execute("INSERT INTO described VALUES (?)", (version,))
-    finally:
+    except BaseException:
         connection.close()
+        discard(path)
+        raise
+    connection.close()
     return path
+
+
+def discard(path: Path) -> None:
+    """Deletes a build that never served."""
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink(missing_ok=True)
 
 
 def make_serving(directory: Path, path: Path) -> None:
@@ -205,7 +213,7 @@ def _write(connection: sqlite3.Connection, changes: Changes) -> None:
         sql("write_message"),
         (
             (one.subject, one.thread, one.occurred_at, one.key, one.role, one.public, one.channel)
-            for one in changes.turns
+            for one in changes.messages
         ),
     )
     connection.executemany(
@@ -286,6 +294,12 @@ class SqliteReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._rows = connection.execute
+        self._version: str | None = None
+
+    def version(self) -> str:
+        if self._version is None:
+            (self._version,) = self._rows("SELECT version FROM described").fetchone()
+        return self._version
 
     def position(self) -> int:
         (position,) = self._rows(sql("read_position")).fetchone()
@@ -347,9 +361,9 @@ class SqliteReader:
             Setting(kind, key, json.loads(value), at, touchpoint) for kind, key, value, at, touchpoint in rows
         )
 
-    def turns(self, subjects: Collection[str]) -> list[Turn]:
+    def messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
         rows = self._rows(sql("read_messages"), (_list(subjects),))
-        return [Turn(*(*turn, bool(public), channel)) for *turn, public, channel in rows]
+        return [ThreadMessage(*(*header, bool(public), channel)) for *header, public, channel in rows]
 
     def digest_of(self, name: str) -> str:
         digest = hashlib.sha256()

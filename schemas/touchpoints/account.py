@@ -1,4 +1,8 @@
-"""The account, and the comings and goings on our pages and in our apps."""
+"""Account: opening and closing it, and the comings and goings on our pages and in our apps.
+
+Signals: `page_view`, `app_open`, `session_seconds` with the seconds of a session as total, and the interest that a
+look at a page shows in its section, `interest:<category>`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from touchbook.schemas.details import Count, Details, Name, Seconds, Signal, Text
+from touchbook.schemas.details import INTEREST, Count, Details, Name, Seconds, Signal, Text
 from touchbook.schemas.display import Display, Wording
-from touchbook.schemas.interests import INTEREST, LOOKED_AT, interest
+from touchbook.schemas.interests import LOOKED_AT, interest
 
 
 class AccountOpened(Details):
@@ -20,7 +24,7 @@ class AccountOpened(Details):
     display = Display(
         icon="user-round-plus",
         en=Wording("Opened an account with us[: {account}]", "[Plan: {plan}]"),
-        ru=Wording("Создана учётная запись у нас[: {account}]", "[Тариф: {plan}]"),
+        ru=Wording("Открыта учётная запись[: {account}]", "[Тариф: {plan}]"),
         tone="good",
     )
 
@@ -36,7 +40,7 @@ class AccountClosed(Details):
     display = Display(
         icon="user-round-x",
         en=Wording("Closed the account with us[: {account}]", "[Reason: {reason|short}]"),
-        ru=Wording("Учётная запись у нас закрыта[: {account}]", "[Причина: {reason|short}]"),
+        ru=Wording("Учётная запись закрыта[: {account}]", "[Причина: {reason|short}]"),
         tone="bad",
     )
 
@@ -53,7 +57,7 @@ class AccountNotified(Details):
     display = Display(
         icon="bell",
         en=Wording("We sent a notice about the account[: {subject|short}]", "[{text|short}]"),
-        ru=Wording("Мы уведомили о событии в учётной записи[: {subject|short}]", "[{text|short}]"),
+        ru=Wording("Мы отправили уведомление об учётной записи[: {subject|short}]", "[{text|short}]"),
     )
 
     subject: Text | None = Field(None, description="What about.")
@@ -127,7 +131,7 @@ class SessionEnded(Details):
     display = Display(
         icon="timer",
         en=Wording("Spent {seconds|duration} with us", "[Pages seen: {pages|number}]"),
-        ru=Wording("Время, проведённое у нас: {seconds|duration}", "[Просмотрено страниц: {pages|number}]"),
+        ru=Wording("Проведено у нас: {seconds|duration}", "[Просмотрено страниц: {pages|number}]"),
         tone="noise",
     )
 

@@ -2,8 +2,8 @@
 
 Signals: `product_view`; `purchase` an order placed, with `spend:<currency>` in minor units;
 `refund:<currency>` on the refund's own day (totals are positive); `order_reversed` an order cancelled or
-wholly refunded; `stage_shown` a stage change the customer could see; `interest:<category>` by the points in
-`schemas.interests`.
+wholly refunded; `stage_shown` a stage change the customer could see (a delivery is none: receiving is more than
+seeing); `interest:<category>` by the points in `schemas.interests`.
 
 An order is an open matter from its placing until it is delivered, cancelled or wholly refunded.
 """
@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
-from touchbook.schemas.details import Code, Details, Name, Register, Signal, Text
+from touchbook.schemas.details import INTEREST, REFUND, SPEND, Code, Details, Name, Register, Signal, Text
 from touchbook.schemas.display import Display, Wording
 from touchbook.schemas.interests import BOUGHT, LOOKED_AT, Category, interests
 from touchbook.schemas.money import MoneyFields
-from touchbook.schemas.threads import threaded_by
+from touchbook.schemas.threads import Threaded
 
 
 class Item(BaseModel):
@@ -41,15 +41,12 @@ def _categories(category: Category, items: Items) -> Iterator[Category]:
     return chain((category,), (item.category for item in items))
 
 
-class _OfOrder(Details):
-    """A touchpoint of one order; without a thread of its own it belongs to the order's."""
+class _OfOrder(Threaded):
+    """A touchpoint of one order."""
+
+    thread_from = ("order_id",)
 
     order_id: Name = Field(description="The order.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _belongs_to_the_order(cls, data: Any) -> Any:
-        return threaded_by(data, "order_id")
 
     def _state(self, state: str) -> Register:
         return Register("case", self._key, {"kind": "order", "id": self.order_id, "state": state})
@@ -60,9 +57,11 @@ class _OfOrder(Details):
 
 
 class ProductViewed(MoneyFields, Details):
+    """He looked at a product."""
+
     type = "product_viewed"
     family = "commerce"
-    gives = ("product_view", "interest:")
+    gives = ("product_view", INTEREST)
     from_public_key = True
     display = Display(
         icon="eye",
@@ -80,10 +79,44 @@ class ProductViewed(MoneyFields, Details):
         yield from interests([self.category], LOOKED_AT)
 
 
+class CartChanged(MoneyFields, Details):
+    """He put something into his cart, took it out again, or looked what is in it."""
+
+    type = "cart_changed"
+    family = "commerce"
+    gives = (INTEREST,)
+    from_public_key = True
+    display = Display(
+        icon="shopping-basket",
+        en=Wording(
+            "Cart[ · {action|words}][: {name|short}]",
+            "[{category|join}][ · {amount|money}]",
+            {"added": "put in", "removed": "taken out", "viewed": "looked into"},
+        ),
+        ru=Wording(
+            "Корзина[ · {action|words}][: {name|short}]",
+            "[{category|join}][ · {amount|money}]",
+            {"added": "добавлено", "removed": "убрано", "viewed": "просмотр"},
+        ),
+        tone="noise",
+    )
+
+    action: Literal["added", "removed", "viewed"] = Field(description="What he did.")
+    cart_id: Name | None = Field(None, description="The cart.")
+    product_id: Name | None = Field(None, description="The product.")
+    name: Text | None = Field(None, description="Its name.")
+    category: Category = Field(None, description="A category, or several.")
+
+    def signals(self) -> Iterable[Signal]:
+        return interests([self.category], LOOKED_AT) if self.action == "added" else ()
+
+
 class CartAbandoned(MoneyFields, Details):
+    """He left a full cart, for as long as the shop waits before saying so."""
+
     type = "cart_abandoned"
     family = "commerce"
-    gives = ("interest:",)
+    gives = (INTEREST,)
     from_public_key = True
     display = Display(
         icon="shopping-cart",
@@ -104,11 +137,11 @@ class OrderPlaced(MoneyFields, _OfOrder):
 
     type = "order_placed"
     family = "commerce"
-    gives = ("purchase", "spend:", "interest:")
+    gives = ("purchase", SPEND, INTEREST)
     display = Display(
         icon="shopping-bag",
         en=Wording("Order {order_id} placed[ for {amount|money}]", "[{items|join}]"),
-        ru=Wording("Заказ {order_id} оформлен[, {amount|money}]", "[{items|join}]"),
+        ru=Wording("Заказ {order_id} оформлен[ на {amount|money}]", "[{items|join}]"),
         tone="good",
     )
 
@@ -118,7 +151,7 @@ class OrderPlaced(MoneyFields, _OfOrder):
     def signals(self) -> Iterable[Signal]:
         yield Signal("purchase")
         if (money := self.money()) and money[1] >= 0:
-            yield Signal(f"spend:{money[0]}", money[1])
+            yield Signal(SPEND + money[0], money[1])
         yield from interests(_categories(self.category, self.items), BOUGHT)
 
     def marks(self) -> Iterable[str]:
@@ -161,6 +194,8 @@ _STAGES_RU = {
 
 
 class OrderStageChanged(_OfOrder):
+    """An order moved on. A stage that the customer could not see counts for nothing."""
+
     type = "order_stage_changed"
     family = "commerce"
     gives = ("stage_shown",)
@@ -196,6 +231,8 @@ class OrderStageChanged(_OfOrder):
 
 
 class OrderDelivered(_OfOrder):
+    """The order reached him, and is an open matter no longer."""
+
     type = "order_delivered"
     family = "commerce"
     default_direction = "out"
@@ -205,7 +242,7 @@ class OrderDelivered(_OfOrder):
             "courier": "by courier", "pickup": "picked up", "post": "by post", "locker": "in a locker",
         }),
         ru=Wording("Заказ {order_id} получен[ ({method|words})]", "[{note|short}][ · {location}]", {
-            "courier": "курьером", "pickup": "самовывоз", "post": "почтой", "locker": "в постамате",
+            "courier": "курьер", "pickup": "самовывоз", "post": "почта", "locker": "постамат",
         }),
         tone="good",
     )  # fmt: skip
@@ -230,7 +267,7 @@ _CANCEL_RU = {
     "out_of_stock": "нет в наличии",
     "changed_mind": "больше не нужен",
     "payment_failed": "оплата не прошла",
-    "too_late": "слишком долго",
+    "too_late": "слишком долгое ожидание",
     "fraud": "подозрение на мошенничество",
     "defect": "брак",
     "wrong_size": "не подошёл размер",
@@ -274,7 +311,7 @@ class OrderRefunded(MoneyFields, _OfOrder):
 
     type = "order_refunded"
     family = "commerce"
-    gives = ("order_reversed", "refund:")
+    gives = ("order_reversed", REFUND)
     default_direction = "out"
     display = Display(
         icon="undo-2",
@@ -307,7 +344,7 @@ class OrderRefunded(MoneyFields, _OfOrder):
         if not self.partial and not self.after_cancellation:
             yield Signal("order_reversed")
         if money := self.money():
-            yield Signal(f"refund:{money[0]}", money[1])
+            yield Signal(REFUND + money[0], money[1])
 
     def registers(self) -> Iterable[Register]:
         if not self.partial:

@@ -14,10 +14,12 @@ from pydantic import AwareDatetime, Field
 
 from touchbook.schemas.details import Code, Count, Details, Message, Name, Seconds, Signal, Text
 from touchbook.schemas.display import Display, Wording
-from touchbook.schemas.threads import customer_turn, speaker
+from touchbook.schemas.threads import SPEAKERS_EN, SPEAKERS_RU, Written, customer_message, speaker
 
 
 class ChatStarted(Details):
+    """A chat began; all that belongs to it names the same thread."""
+
     type = "chat_started"
     family = "conversation"
     from_public_key = True
@@ -31,7 +33,7 @@ class ChatStarted(Details):
     page: Text | None = Field(None, description="The page or screen it was started from.")
 
 
-class ChatMessageSent(Details):
+class ChatMessageSent(Written):
     """One message of a chat or messenger; whose, the actor or the direction says."""
 
     type = "chat_message_sent"
@@ -43,44 +45,19 @@ class ChatMessageSent(Details):
         en=Wording(
             "Chat message[ from {actor.kind|words}][, {internal|words}]",
             "[{text|short}][ · {actor.name}]",
-            {
-                "customer": "the customer",
-                "agent": "an agent",
-                "bot": "the bot",
-                "system": "the system",
-                "true": "internal",
-                "false": "",
-            },
+            {**SPEAKERS_EN, "true": "internal", "false": ""},
         ),
         ru=Wording(
             "Сообщение в чате[ от {actor.kind|words}][, {internal|words}]",
             "[{text|short}][ · {actor.name}]",
-            {
-                "customer": "клиента",
-                "agent": "сотрудника",
-                "bot": "бота",
-                "system": "системы",
-                "true": "внутреннее",
-                "false": "",
-            },
+            {**SPEAKERS_RU, "true": "внутреннее", "false": ""},
         ),
     )
 
-    text: Text = Field(description="The message as written.")
-    internal: bool = Field(False, description="Written for colleagues; the customer never sees it.")
-
-    def signals(self) -> Iterable[Signal]:
-        if speaker(self) == "customer":
-            yield Signal("message_in")
-
-    def message(self) -> Message:
-        return Message(speaker(self), public=self.shown_to_customer())
-
-    def shown_to_customer(self) -> bool:
-        return not self.internal and self.taken_direction() != "internal"
-
 
 class ChatEnded(Details):
+    """A chat came to its end."""
+
     type = "chat_ended"
     family = "conversation"
     from_public_key = True
@@ -102,7 +79,7 @@ class ChatEnded(Details):
             {
                 "true": "вопрос решён",
                 "false": "вопрос не решён",
-                "customer_left": "клиент вышел",
+                "customer_left": "клиент вышел из чата",
                 "timeout": "больше никто не писал",
             },
         ),
@@ -143,6 +120,8 @@ class CallStarted(Details):
 
 
 class CallEnded(Details):
+    """A call came to its end, whether anybody answered or not."""
+
     type = "call_ended"
     family = "conversation"
     display = Display(
@@ -159,12 +138,12 @@ class CallEnded(Details):
             },
         ),
         ru=Wording(
-            "Звонок окончен[: {outcome|words}][, {seconds|duration}]",
+            "Звонок завершён[: {outcome|words}][, {seconds|duration}]",
             "[{summary|short}]",
             {
                 "answered": "разговор состоялся",
-                "missed": "пропущен",
-                "abandoned": "трубку положили в очереди",
+                "missed": "без ответа",
+                "abandoned": "клиент не дождался ответа",
                 "voicemail": "автоответчик",
                 "busy": "линия занята",
             },
@@ -179,6 +158,8 @@ class CallEnded(Details):
 
 
 class ConsultationBooked(Details):
+    """He agreed with us on a consultation to come."""
+
     type = "consultation_booked"
     family = "conversation"
     display = Display(
@@ -227,6 +208,8 @@ class ConsultationHeld(Details):
 
 
 class BotAnswered(Details):
+    """What the bot said in a chat; it answers the customer's messages before it."""
+
     type = "bot_answered"
     family = "conversation"
     default_direction = "out"
@@ -257,11 +240,13 @@ _BOT_FAILURES_RU = {
     "wrong_answer": "ответил неверно",
     "loop": "ходил по кругу",
     "timeout": "слишком долго молчал",
-    "asked_for_human": "клиент попросил человека",
+    "asked_for_human": "клиент попросил позвать человека",
 }
 
 
 class BotEscalated(Details):
+    """The bot gave the conversation to a person. That alone answers nobody."""
+
     type = "bot_escalated"
     family = "conversation"
     default_direction = "out"
@@ -272,7 +257,9 @@ class BotEscalated(Details):
             "[Why: {reason|words}]",
             {**_BOT_FAILURES_EN, "asked_for_human": "the customer asked for a human"},
         ),
-        ru=Wording("Бот передал разговор сотруднику[: {team}]", "[Почему: {reason|words}]", _BOT_FAILURES_RU),
+        ru=Wording(
+            "Бот передал разговор сотруднику[: {team}]", "[Причина: {reason|words}]", _BOT_FAILURES_RU
+        ),
     )
 
     team: Name | None = Field(None, description="Who takes over.")
@@ -300,6 +287,8 @@ class BotFailed(Details):
 
 
 class BotRated(Details):
+    """The customer's thumb for what the bot said."""
+
     type = "bot_rated"
     family = "conversation"
     gives = ("bot_up", "bot_down")
@@ -342,6 +331,8 @@ class VideoJoined(Details):
 
 
 class LivestreamJoined(Details):
+    """He watched a live broadcast of ours, as one of many."""
+
     type = "livestream_joined"
     family = "conversation"
     gives = ("livestream",)
@@ -379,7 +370,7 @@ class LiveQuestionAsked(Details):
             yield Signal("message_in")
 
     def message(self) -> Message | None:
-        return customer_turn(self)
+        return customer_message(self)
 
 
 class PlaceVisited(Details):

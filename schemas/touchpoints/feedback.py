@@ -10,13 +10,13 @@ easiest); NPS 0–6, 7–8, 9–10 `nps_detractor`, `nps_passive`, `nps_promoter
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from touchbook.schemas.details import Code, Details, Message, Name, Signal, Text
+from touchbook.schemas.details import Code, Details, Message, Name, Signal, Stance, Text
 from touchbook.schemas.display import Display, Wording
-from touchbook.schemas.threads import customer_turn, threaded_by
+from touchbook.schemas.threads import Threaded, customer_message
 
 
 def _class_of(answer: int | None, classes: tuple[tuple[int, str], ...]) -> Iterable[Signal]:
@@ -32,6 +32,8 @@ _RATING = ((2, "review_negative"), (3, "review_neutral"), (5, "review_positive")
 
 
 class SurveySent(Details):
+    """We asked for his opinion: a request for work."""
+
     type = "survey_sent"
     family = "feedback"
     default_direction = "out"
@@ -63,7 +65,8 @@ class SurveyAnswered(Details):
             "[{comment|short}][ · {survey}]",
         ),
         ru=Wording(
-            "Ответ на опрос[ · оценка {csat} из 5][ · лёгкость {ces} из 7][ · рекомендация {nps} из 10]",
+            "Ответ на опрос[ · удовлетворённость {csat} из 5][ · простота {ces} из 7]"
+            "[ · готовность рекомендовать {nps} из 10]",
             "[{comment|short}][ · {survey}]",
         ),
     )
@@ -86,6 +89,8 @@ class SurveyAnswered(Details):
 
 
 class ReviewPosted(Details):
+    """He judged a product, a place or us where others can read it."""
+
     type = "review_posted"
     family = "feedback"
     gives = ("review_negative", "review_neutral", "review_positive", "stance_attacks", "stance_defends")
@@ -104,7 +109,7 @@ class ReviewPosted(Details):
     )
 
     rating: Annotated[int, Field(ge=1, le=5)] | None = Field(None, description="Stars, 1 to 5.")
-    stance: Literal["praises", "attacks", "defends"] | None = Field(
+    stance: Stance | None = Field(
         None, description="Towards the brand; defends: answers an attack of others."
     )
     title: Text | None = Field(None, description="The review's title.")
@@ -120,13 +125,15 @@ class ReviewPosted(Details):
 
 
 class SuggestionSubmitted(Details):
+    """He told us how something could be better."""
+
     type = "suggestion_submitted"
     family = "feedback"
     gives = ("suggestion",)
     display = Display(
         icon="lightbulb",
         en=Wording("Made a suggestion[ about {topic|short}]", "{text|short}"),
-        ru=Wording("Предложение[: {topic|short}]", "{text|short}"),
+        ru=Wording("Предложение от клиента[: {topic|short}]", "{text|short}"),
         tone="good",
     )
 
@@ -139,13 +146,15 @@ class SuggestionSubmitted(Details):
 
 
 class FeedbackAcknowledged(Details):
+    """We thanked him for his word, and told him that it was heard."""
+
     type = "feedback_acknowledged"
     family = "feedback"
     default_direction = "out"
     display = Display(
         icon="mail-check",
         en=Wording("Thanked for the feedback[ on {topic|short}]", "[{text|short}]"),
-        ru=Wording("Благодарность за отклик[: {topic|short}]", "[{text|short}]"),
+        ru=Wording("Поблагодарили за отклик[: {topic|short}]", "[{text|short}]"),
     )
 
     feedback_id: Name | None = Field(None, description="Which feedback.")
@@ -193,7 +202,7 @@ _REASONS_EN = {
 }
 _REASONS_RU = {
     "late_delivery": "задержка доставки",
-    "damaged": "пришло повреждённым",
+    "damaged": "товар повреждён",
     "wrong_item": "не тот товар",
     "quality": "качество",
     "rude_staff": "грубость",
@@ -203,8 +212,10 @@ _REASONS_RU = {
 }
 
 
-class _Complaint(Details):
-    """Both ends of a complaint; without a thread of its own it belongs to the case, else to itself."""
+class _OfComplaint(Threaded):
+    """Both ends of a complaint."""
+
+    thread_from = ("case_id", "complaint_id")
 
     complaint_id: Name | None = Field(None, description="The complaint, so that its resolution can name it.")
     case_id: Name | None = Field(None, description="The case it is handled in.")
@@ -213,13 +224,10 @@ class _Complaint(Details):
         None, description="late_delivery, damaged, quality, no_reply or another code."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _belongs_to_its_case(cls, data: Any) -> Any:
-        return threaded_by(threaded_by(data, "case_id"), "complaint_id")
 
+class ComplaintRaised(_OfComplaint):
+    """He says that he was wronged. His own complaint waits for an answer, one that an agent notes does not."""
 
-class ComplaintRaised(_Complaint):
     type = "complaint_raised"
     family = "feedback"
     gives = ("complaint",)
@@ -236,10 +244,12 @@ class ComplaintRaised(_Complaint):
         yield Signal("complaint")
 
     def message(self) -> Message | None:
-        return customer_turn(self)
+        return customer_message(self)
 
 
-class ComplaintResolved(_Complaint):
+class ComplaintResolved(_OfComplaint):
+    """We put right what he complained of, and told him how."""
+
     type = "complaint_resolved"
     family = "feedback"
     default_direction = "out"
@@ -248,7 +258,9 @@ class ComplaintResolved(_Complaint):
         en=Wording(
             "Complaint settled[: {reason|words}]", "[{outcome|short}][ · order {order_id}]", _REASONS_EN
         ),
-        ru=Wording("Жалоба улажена[: {reason|words}]", "[{outcome|short}][ · заказ {order_id}]", _REASONS_RU),
+        ru=Wording(
+            "Жалоба урегулирована[: {reason|words}]", "[{outcome|short}][ · заказ {order_id}]", _REASONS_RU
+        ),
         tone="good",
     )
 

@@ -7,33 +7,31 @@ interest that a look shows in a category, `interest:<category>`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from touchbook.schemas.details import Count, Details, Name, Seconds, Signal, Text
+from touchbook.schemas.details import INTEREST, Count, Name, Seconds, Signal, Text
 from touchbook.schemas.display import Display, Wording
 from touchbook.schemas.interests import LOOKED_AT, Category, interests
-from touchbook.schemas.threads import threaded_by
+from touchbook.schemas.threads import Threaded
 
 _MEDIA = {"ar": "AR", "vr": "VR", "mixed": "MR"}
 
 
-class _OfSession(Details):
-    """A touchpoint of one session; without a thread of its own it belongs to the session's."""
+class _OfSession(Threaded):
+    """A touchpoint of one session."""
 
+    thread_from = ("session_id",)
     from_public_key = True
 
     session_id: Name | None = Field(None, description="The session.")
     medium: Literal["ar", "vr", "mixed"] = Field("ar", description="Augmented, virtual or mixed reality.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _belongs_to_the_session(cls, data: Any) -> Any:
-        return threaded_by(data, "session_id")
-
 
 class ArSessionStarted(_OfSession):
+    """He began to look around in augmented or virtual reality."""
+
     type = "ar_session_started"
     family = "immersive"
     display = Display(
@@ -47,9 +45,11 @@ class ArSessionStarted(_OfSession):
 
 
 class ArObjectViewed(_OfSession):
+    """He looked at an object there, or tried it out."""
+
     type = "ar_object_viewed"
     family = "immersive"
-    gives = ("ar_object", "interest:")
+    gives = ("ar_object", INTEREST)
     display = Display(
         icon="box",
         en=Wording("{medium|words}: tried {name|short}[, {seconds|duration}]", "[{category|join}]", _MEDIA),
@@ -69,6 +69,8 @@ class ArObjectViewed(_OfSession):
 
 
 class ArSessionEnded(_OfSession):
+    """A session came to its end, after so many seconds."""
+
     type = "ar_session_ended"
     family = "immersive"
     gives = ("ar_seconds",)

@@ -1,4 +1,8 @@
-"""What we send, what becomes of it, and what the customer thinks of it."""
+"""Information: what we send, what becomes of it, and what the customer thinks of it.
+
+Signals: `message_marketing` and `message_service` by the purpose frozen on the send, `message_open`,
+`message_click`, `content_useful` and `content_useless` his verdict, `spam_report`, `contact_violation`.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,21 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from touchbook.schemas.details import MARKETING_PURPOSES, Code, Details, Message, Name, Signal, Text
+from touchbook.schemas.details import Code, Details, Message, Name, Signal, Text
 from touchbook.schemas.display import Display, Wording
 
-PRESSING = dict.fromkeys(MARKETING_PURPOSES, "message_marketing")
-SERVING = {"support": "message_service", "service": "message_service"}
-SEND_SIGNALS = {**PRESSING, **SERVING}
-"""By the purpose frozen on the send. A survey's invitation is `survey_sent`, a type of its own."""
+_SEND_SIGNALS = {
+    "welcome": "message_marketing",
+    "teach": "message_marketing",
+    "offer": "message_marketing",
+    "support": "message_service",
+    "service": "message_service",
+}
+"""By purpose: whether a send presses him or serves him. An invitation to a survey is `survey_sent`."""
 
 
-class AboutMessage(Details):
-    """What all that concerns one message of ours carries."""
+class _OfMessage(Details):
+    """A touchpoint of one message of ours."""
 
     family = "information"
 
@@ -26,7 +34,7 @@ class AboutMessage(Details):
     subject: Text | None = Field(None, description="Its subject line or title.")
 
 
-class MessageSent(AboutMessage):
+class MessageSent(_OfMessage):
     """We sent a letter, an SMS, a push or a messenger message. Its `purpose` decides how it weighs."""
 
     type = "message_sent"
@@ -41,7 +49,7 @@ class MessageSent(AboutMessage):
     text: Text | None = Field(None, description="What it said.")
 
     def signals(self) -> Iterable[Signal]:
-        if name := SEND_SIGNALS.get(self.purpose or ""):
+        if name := _SEND_SIGNALS.get(self.purpose or ""):
             yield Signal(name)
 
     def message(self) -> Message | None:
@@ -55,7 +63,7 @@ class MessageSent(AboutMessage):
             yield "send_without_purpose"
 
 
-class MessageDelivered(AboutMessage):
+class MessageDelivered(_OfMessage):
     """It arrived at the customer's device or mailbox."""
 
     type = "message_delivered"
@@ -68,7 +76,7 @@ class MessageDelivered(AboutMessage):
     )
 
 
-class MessageOpened(AboutMessage):
+class MessageOpened(_OfMessage):
     """The customer opened it, as far as a channel can see."""
 
     type = "message_opened"
@@ -84,7 +92,7 @@ class MessageOpened(AboutMessage):
         yield Signal("message_open")
 
 
-class MessageClicked(AboutMessage):
+class MessageClicked(_OfMessage):
     """The customer followed a link in it."""
 
     type = "message_clicked"
@@ -101,11 +109,12 @@ class MessageClicked(AboutMessage):
         yield Signal("message_click")
 
 
-class MessageIgnored(AboutMessage):
+class MessageIgnored(_OfMessage):
     """The customer left it unopened for as long as the sender waits before saying so."""
 
     type = "message_ignored"
     default_direction = "internal"
+    for_customer = False  # our inference, not something he did
     display = Display(
         icon="mail-minus",
         en=Wording("Our message[ “{subject|short}”] was left unread"),
@@ -114,7 +123,7 @@ class MessageIgnored(AboutMessage):
     )
 
 
-class MessageRated(AboutMessage):
+class MessageRated(_OfMessage):
     """The customer said whether it was of use to him."""
 
     type = "message_rated"
@@ -140,7 +149,7 @@ class MessageRated(AboutMessage):
         yield Signal("content_useful" if self.useful else "content_useless")
 
 
-class MessageFailed(AboutMessage):
+class MessageFailed(_OfMessage):
     """It could not be delivered."""
 
     type = "message_failed"
@@ -155,7 +164,7 @@ class MessageFailed(AboutMessage):
     reason: Text | None = Field(None, description="A bounce code, or why the channel gave up.")
 
 
-class Unsubscribed(AboutMessage):
+class Unsubscribed(_OfMessage):
     """The customer asked for no more of these."""
 
     type = "unsubscribed"
@@ -170,7 +179,7 @@ class Unsubscribed(AboutMessage):
     reason: Text | None = Field(None, description="In the customer's words, or a code of the form.")
 
 
-class ReportedAsSpam(AboutMessage):
+class ReportedAsSpam(_OfMessage):
     """The customer marked it as spam."""
 
     type = "reported_as_spam"
@@ -208,7 +217,7 @@ class InformationCorrected(Details):
     now: Text | None = Field(None, description="As it is.")
 
 
-class ContactViolated(AboutMessage):
+class ContactViolated(_OfMessage):
     """We contacted him against a wish he had stated: his consent, his hours, his language."""
 
     type = "contact_violated"
@@ -230,7 +239,7 @@ class ContactViolated(AboutMessage):
             },
         ),
         ru=Wording(
-            "Мы обратились к клиенту вопреки его желанию[: {wish|words}]",
+            "Мы обратились к клиенту вопреки его пожеланию[: {wish|words}]",
             "[{note|short}]",
             {
                 "consent": "нет согласия",

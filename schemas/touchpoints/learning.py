@@ -1,4 +1,7 @@
-"""Webinars and trainings."""
+"""Learning: webinars and trainings.
+
+Signals: `webinar` one he took part in, `webinar_question`, `training` one he finished.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ from touchbook.schemas.details import Details, Name, Seconds, Signal, Text
 from touchbook.schemas.display import Display, Wording
 
 
-class AboutWebinar(Details):
-    """What all that concerns one webinar carries."""
+class _OfWebinar(Details):
+    """A touchpoint of one webinar."""
 
     family = "learning"
 
     webinar: Name = Field(description="Its title.")
 
 
-class WebinarRegistered(AboutWebinar):
+class WebinarRegistered(_OfWebinar):
     """He signed up."""
 
     type = "webinar_registered"
@@ -31,7 +34,7 @@ class WebinarRegistered(AboutWebinar):
     starts_at: AwareDatetime | None = Field(None, description="When it starts.")
 
 
-class WebinarAttended(AboutWebinar):
+class WebinarAttended(_OfWebinar):
     """He took part, live or afterwards."""
 
     type = "webinar_attended"
@@ -49,7 +52,7 @@ class WebinarAttended(AboutWebinar):
         yield Signal("webinar")
 
 
-class WebinarQuestionAsked(AboutWebinar):
+class WebinarQuestionAsked(_OfWebinar):
     """He asked the speakers something."""
 
     type = "webinar_question_asked"

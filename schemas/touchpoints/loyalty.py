@@ -1,27 +1,29 @@
-"""Points, tiers and play; recommending us to others, and speaking of us in public."""
+"""Loyalty: points, tiers and play; recommending us to others, and speaking of us in public.
+
+Signals: points are the total of their types' own signals; `challenge`, `social_share`, `community_post`; by the
+stance of what he says in public `mention_positive` (praise), `stance_attacks`, `stance_defends`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Literal
 
 from pydantic import Field
 
-from touchbook.schemas.details import Count, Details, Name, Signal, Text
+from touchbook.schemas.details import Count, Details, Name, Signal, Stance, Text
 from touchbook.schemas.display import Display, Wording
 
-Stance = Literal["praises", "attacks", "defends"]
-STANCE_SIGNALS: dict[Stance, str] = {
+_STANCE_SIGNALS: dict[Stance, str] = {
     "praises": "mention_positive",
     "attacks": "stance_attacks",
     "defends": "stance_defends",
 }
-STANCES_EN = {"praises": "with praise", "attacks": "with reproach", "defends": "in our defence"}
-STANCES_RU = {"praises": "с похвалой", "attacks": "с упрёком", "defends": "в нашу защиту"}
+_STANCES_EN = {"praises": "with praise", "attacks": "with reproach", "defends": "in our defence"}
+_STANCES_RU = {"praises": "похвала", "attacks": "критика", "defends": "в нашу защиту"}
 
 
-class Points(Details):
+class _OfPoints(Details):
     """A movement of the customer's points. The total of its signal is the points."""
 
     family = "loyalty"
@@ -35,7 +37,7 @@ class Points(Details):
         yield Signal(self.type, self.points)
 
 
-class PointsEarned(Points):
+class PointsEarned(_OfPoints):
     """Points were credited."""
 
     type = "points_earned"
@@ -50,7 +52,7 @@ class PointsEarned(Points):
     )
 
 
-class PointsSpent(Points):
+class PointsSpent(_OfPoints):
     """The customer paid with points."""
 
     type = "points_spent"
@@ -61,7 +63,7 @@ class PointsSpent(Points):
     )
 
 
-class PointsExpired(Points):
+class PointsExpired(_OfPoints):
     """Points ran out unused."""
 
     type = "points_expired"
@@ -139,7 +141,7 @@ class ReferralMade(Details):
     display = Display(
         icon="user-plus",
         en=Wording("Recommended us to others[: {who}]", "[Code: {code}]"),
-        ru=Wording("Нас порекомендовали знакомым[: {who}]", "[Код: {code}]"),
+        ru=Wording("Рекомендация знакомым[: {who}]", "[Код: {code}]"),
         tone="good",
     )
 
@@ -156,7 +158,7 @@ class ReferralConverted(Details):
     display = Display(
         icon="users",
         en=Wording("Someone came to us on this customer's word[: {who}]", "[Code: {code}]"),
-        ru=Wording("По рекомендации к нам пришёл новый клиент[: {who}]", "[Код: {code}]"),
+        ru=Wording("По рекомендации пришёл новый клиент[: {who}]", "[Код: {code}]"),
         tone="good",
     )
 
@@ -173,7 +175,7 @@ class SocialShared(Details):
     display = Display(
         icon="share-2",
         en=Wording("Shared something of ours with others[: “{what|short}”]", "[{network}][ · {url|short}]"),
-        ru=Wording("Ссылкой на нас поделились с другими[: «{what|short}»]", "[{network}][ · {url|short}]"),
+        ru=Wording("Поделились ссылкой на нас[: «{what|short}»]", "[{network}][ · {url|short}]"),
         tone="good",
     )
 
@@ -185,7 +187,7 @@ class SocialShared(Details):
         yield Signal("social_share")
 
 
-class PublicWords(Details):
+class _InPublic(Details):
     """Words said in public, with the stance they take: praises, attacks, defends."""
 
     family = "loyalty"
@@ -196,29 +198,31 @@ class PublicWords(Details):
     text: Text | None = Field(None, description="What was said.")
     url: Text | None = Field(None, description="Where it can be read.")
 
-    def stance_signals(self) -> Iterable[Signal]:
+    def _stance_signals(self) -> Iterable[Signal]:
         if self.stance:
-            yield Signal(STANCE_SIGNALS[self.stance])
+            yield Signal(_STANCE_SIGNALS[self.stance])
 
 
-class BrandMentioned(PublicWords):
+class BrandMentioned(_InPublic):
     """He spoke of us in a place that is not ours."""
 
     type = "brand_mentioned"
     gives = ("mention_positive", "stance_attacks", "stance_defends")
     display = Display(
         icon="at-sign",
-        en=Wording("Spoke of us in public[ {stance|words}][ ({network})]", "[{text|short}]", STANCES_EN),
-        ru=Wording("Публичное упоминание о нас[ {stance|words}][ ({network})]", "[{text|short}]", STANCES_RU),
+        en=Wording("Spoke of us in public[ {stance|words}][ ({network})]", "[{text|short}]", _STANCES_EN),
+        ru=Wording(
+            "Публичное высказывание о нас[: {stance|words}][ ({network})]", "[{text|short}]", _STANCES_RU
+        ),
     )
 
     network: Name | None = Field(None, description="Network, forum or paper.")
 
     def signals(self) -> Iterable[Signal]:
-        return self.stance_signals()
+        return self._stance_signals()
 
 
-class CommunityPosted(PublicWords):
+class CommunityPosted(_InPublic):
     """He wrote in the brand's own community."""
 
     type = "community_posted"
@@ -226,10 +230,10 @@ class CommunityPosted(PublicWords):
     display = Display(
         icon="message-circle-heart",
         en=Wording(
-            "Wrote in our community[ {stance|words}][: “{topic|short}”]", "[{text|short}]", STANCES_EN
+            "Wrote in our community[ {stance|words}][: “{topic|short}”]", "[{text|short}]", _STANCES_EN
         ),
         ru=Wording(
-            "Запись в нашем сообществе[ {stance|words}][: «{topic|short}»]", "[{text|short}]", STANCES_RU
+            "Запись в нашем сообществе[ ({stance|words})][: «{topic|short}»]", "[{text|short}]", _STANCES_RU
         ),
     )
 
@@ -237,4 +241,4 @@ class CommunityPosted(PublicWords):
 
     def signals(self) -> Iterable[Signal]:
         yield Signal("community_post")
-        yield from self.stance_signals()
+        yield from self._stance_signals()

@@ -1,4 +1,7 @@
-"""Who he is, what he allows, what he prefers, how he feels; and what our agents note about him."""
+"""Person: who he is, what he allows, what he prefers, how he feels; and what our agents note about him.
+
+Signals: `emotion_positive` and `emotion_negative`, where whoever noticed it is sure enough.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ MAX_PAIRS = 10_000
 SURE_ENOUGH = 0.5
 """A recogniser less sure than this of what he feels is more likely wrong than right."""
 
-PURPOSES_EN = {
+_PURPOSES_EN = {
     "welcome": "welcome messages",
     "teach": "tips and lessons",
     "support": "support",
@@ -28,7 +31,7 @@ PURPOSES_EN = {
     "service": "service messages",
     "survey": "surveys",
 }
-PURPOSES_RU = {
+_PURPOSES_RU = {
     "welcome": "приветственные сообщения",
     "teach": "советы и обучение",
     "support": "поддержка",
@@ -93,7 +96,6 @@ class Alias(Details):
 
     type = "alias"
     family = "person"
-    server_side_only = True
     display = Display(
         icon="user-round-check",
         en=Wording("Recognised as an earlier visitor"),
@@ -111,7 +113,6 @@ class Link(Details):
     family = "person"
     default_direction = "internal"
     for_customer = False
-    server_side_only = True
     display = Display(
         icon="link",
         en=Wording("Found to be one person: {link|join}", "[{reason|short}]"),
@@ -133,7 +134,6 @@ class Unlink(Details):
     family = "person"
     default_direction = "internal"
     for_customer = False
-    server_side_only = True
     display = Display(
         icon="unlink",
         en=Wording("Found to be different people: {apart|join} and {from|join}", "[{reason|short}]"),
@@ -151,11 +151,10 @@ class Unlink(Details):
         return self
 
 
-class Consent(Details):
+class _Consent(Details):
     """A word on what we may do: for the common `purpose`, for other named `purposes`, or both."""
 
     family = "person"
-    server_side_only = True
 
     purposes: Names | None = Field(None, description="What for: our purposes, or names such as Advertising.")
     method: Name | None = Field(None, description="How it was given: form, call, signature.")
@@ -168,49 +167,53 @@ class Consent(Details):
             raise ValueError("expected a purpose, or a list of purposes")
         return self
 
-    def consents(self, granted: bool) -> Iterable[Register]:
+    def _consents(self, granted: bool) -> Iterable[Register]:
         said = {"method": self.method, "document": self.document, "document_version": self.document_version}
         value = {"granted": granted, **{name: word for name, word in said.items() if word is not None}}
         named = dict.fromkeys([*([self.purpose] if self.purpose else []), *(self.purposes or [])])
         return [Register("consent", purpose, value) for purpose in named]
 
 
-class ConsentGranted(Consent):
+class ConsentGranted(_Consent):
     """He allows it."""
 
     type = "consent_granted"
     display = Display(
         icon="shield-check",
         en=Wording(
-            "Gave consent[: {purpose|words}][: {purposes|join}]", "[{document}][, {method}]", PURPOSES_EN
+            "Gave consent[: {purpose|words}][: {purposes|join}]", "[{document}][, {method}]", _PURPOSES_EN
         ),
         ru=Wording(
-            "Дано согласие[: {purpose|words}][: {purposes|join}]", "[{document}][, {method}]", PURPOSES_RU
+            "Дано согласие[: {purpose|words}][: {purposes|join}]", "[{document}][, {method}]", _PURPOSES_RU
         ),
         tone="good",
     )
 
     def registers(self) -> Iterable[Register]:
-        return self.consents(granted=True)
+        return self._consents(granted=True)
 
 
-class ConsentWithdrawn(Consent):
+class ConsentWithdrawn(_Consent):
     """He allows it no longer."""
 
     type = "consent_withdrawn"
     display = Display(
         icon="shield-off",
         en=Wording(
-            "Took consent back[: {purpose|words}][: {purposes|join}]", "[{document}][, {method}]", PURPOSES_EN
+            "Took consent back[: {purpose|words}][: {purposes|join}]",
+            "[{document}][, {method}]",
+            _PURPOSES_EN,
         ),
         ru=Wording(
-            "Отозвано согласие[: {purpose|words}][: {purposes|join}]", "[{document}][, {method}]", PURPOSES_RU
+            "Отозвано согласие[: {purpose|words}][: {purposes|join}]",
+            "[{document}][, {method}]",
+            _PURPOSES_RU,
         ),
         tone="bad",
     )
 
     def registers(self) -> Iterable[Register]:
-        return self.consents(granted=False)
+        return self._consents(granted=False)
 
 
 class QuietHours(BaseModel):
@@ -228,7 +231,6 @@ class PreferenceChanged(Details):
 
     type = "preference_changed"
     family = "person"
-    server_side_only = True
     display = Display(
         icon="sliders-horizontal",
         en=Wording(
@@ -304,7 +306,7 @@ class EmotionObserved(Details):
             {"agent": "agent", "voice": "voice analysis", "text": "text analysis", "face": "face analysis"},
         ),
         ru=Wording(
-            "Замеченное чувство: {emotion|words}",
+            "Замечена эмоция: {emotion|words}",
             "[Источник: {source|words}][, уверенность {confidence|number}]",
             {
                 "joy": "радость",
@@ -352,11 +354,10 @@ class NoteAdded(Details):
     family = "person"
     default_direction = "internal"
     for_customer = False
-    server_side_only = True
     display = Display(
         icon="sticky-note",
         en=Wording("A note[ by {actor.name}] for colleagues", "{text}"),
-        ru=Wording("Заметка[ ({actor.name})] для коллег", "{text}"),
+        ru=Wording("Заметка для коллег[ ({actor.name})]", "{text}"),
     )
 
     text: Annotated[Text, StringConstraints(min_length=1)] = Field(description="The note.")

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from touchbook.schemas.details import Code, Details, Name, Signal, Text
+from touchbook.schemas.details import INTEREST, Code, Details, Name, Signal, Text
 from touchbook.schemas.display import Display, Wording
 from touchbook.schemas.interests import CLICKED, DISMISSED, Category, interests
 from touchbook.schemas.money import MoneyFields
@@ -35,6 +35,8 @@ _WHO = "[{category|join}][ · {recommender}][ {recommender_version}]"
 
 
 class RecommendationShown(_Recommendation):
+    """A recommender put something before him."""
+
     type = "recommendation_shown"
     family = "recommendation"
     default_direction = "out"
@@ -47,9 +49,11 @@ class RecommendationShown(_Recommendation):
 
 
 class RecommendationClicked(_Recommendation):
+    """He followed a recommendation."""
+
     type = "recommendation_clicked"
     family = "recommendation"
-    gives = ("rec_click", "interest:")
+    gives = ("rec_click", INTEREST)
     display = Display(
         icon="mouse-pointer-click",
         en=Wording("Followed a recommendation[: {name|short}]", _WHO),
@@ -63,9 +67,11 @@ class RecommendationClicked(_Recommendation):
 
 
 class RecommendationDismissed(_Recommendation):
+    """He waved a recommendation away; that counts against his interest in its category."""
+
     type = "recommendation_dismissed"
     family = "recommendation"
-    gives = ("rec_dismiss", "interest:")
+    gives = ("rec_dismiss", INTEREST)
     display = Display(
         icon="eye-off",
         en=Wording("Waved a recommendation away[: {name|short}]", "[{reason|words}][ · {category|join}]", {
@@ -73,7 +79,7 @@ class RecommendationDismissed(_Recommendation):
             "seen_too_often": "seen too often",
         }),
         ru=Wording("Отказ от рекомендации[: {name|short}]", "[{reason|words}][ · {category|join}]", {
-            "not_interested": "не интересно", "already_have": "уже есть", "too_expensive": "слишком дорого",
+            "not_interested": "неинтересно", "already_have": "уже есть", "too_expensive": "слишком дорого",
             "seen_too_often": "слишком часто показывали",
         }),
     )  # fmt: skip
@@ -88,6 +94,8 @@ class RecommendationDismissed(_Recommendation):
 
 
 class RecommendationConverted(MoneyFields, _Recommendation):
+    """A recommendation led to what it was made for, as a rule to an order."""
+
     type = "recommendation_converted"
     family = "recommendation"
     display = Display(

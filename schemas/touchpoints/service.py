@@ -9,27 +9,22 @@ opening a case or replying in it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field
 
 from touchbook.schemas.details import Code, Details, Message, Name, Register, Seconds, Signal, Text
 from touchbook.schemas.display import Display, Wording
-from touchbook.schemas.threads import customer_turn, speaker, threaded_by
+from touchbook.schemas.threads import SPEAKERS_EN, SPEAKERS_RU, Threaded, Written, customer_message, speaker
+from touchbook.schemas.times import milliseconds_of
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+class _OfCase(Threaded):
+    """A touchpoint of one case."""
 
-class _OfCase(Details):
-    """A touchpoint of one case; without a thread of its own it belongs to the case's."""
+    thread_from = ("case_id",)
 
     case_id: Name = Field(description="The case.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _belongs_to_the_case(cls, data: Any) -> Any:
-        return threaded_by(data, "case_id")
 
     def _state(self, state: str) -> Register:
         return Register("case", self._key, {"kind": "case", "id": self.case_id, "state": state})
@@ -74,7 +69,7 @@ class CaseOpened(_OfCase):
             yield self._stage(self.stage)
 
     def message(self) -> Message | None:
-        return customer_turn(self)
+        return customer_message(self)
 
 
 _STAGES_EN = {
@@ -104,6 +99,8 @@ _STAGES_RU = {
 
 
 class CaseStageChanged(_OfCase):
+    """A case moved on. A stage that the customer could not see counts for nothing."""
+
     type = "case_stage_changed"
     family = "service"
     gives = ("stage_shown",)
@@ -133,8 +130,8 @@ class CaseStageChanged(_OfCase):
         return self.visible
 
 
-class CaseReplied(_OfCase):
-    """A turn in a case, ours unless the actor or the direction says it is the customer's."""
+class CaseReplied(Written, _OfCase):
+    """A message in a case, ours unless the actor or the direction says it is the customer's."""
 
     type = "case_replied"
     family = "service"
@@ -145,44 +142,19 @@ class CaseReplied(_OfCase):
         en=Wording(
             "Reply in case {case_id}[ from {actor.kind|words}][, {internal|words}]",
             "[{text|short}][ · {actor.name}]",
-            {
-                "customer": "the customer",
-                "agent": "an agent",
-                "bot": "the bot",
-                "system": "the system",
-                "true": "internal",
-                "false": "",
-            },
+            {**SPEAKERS_EN, "true": "internal", "false": ""},
         ),
         ru=Wording(
             "Ответ[ {actor.kind|words}] по обращению {case_id}[, {internal|words}]",
             "[{text|short}][ · {actor.name}]",
-            {
-                "customer": "клиента",
-                "agent": "сотрудника",
-                "bot": "бота",
-                "system": "системы",
-                "true": "внутренний",
-                "false": "",
-            },
+            {**SPEAKERS_RU, "true": "внутренний", "false": ""},
         ),
     )
 
-    text: Text = Field(description="What was written.")
-    internal: bool = Field(False, description="Written for colleagues; the customer never sees it.")
-
-    def signals(self) -> Iterable[Signal]:
-        if speaker(self) == "customer":
-            yield Signal("message_in")
-
-    def message(self) -> Message:
-        return Message(speaker(self), public=self.shown_to_customer())
-
-    def shown_to_customer(self) -> bool:
-        return not self.internal and self.taken_direction() != "internal"
-
 
 class CaseResolved(_OfCase):
+    """We solved it: an answer to him, and an open matter no longer."""
+
     type = "case_resolved"
     family = "service"
     default_direction = "out"
@@ -204,12 +176,14 @@ class CaseResolved(_OfCase):
 
 
 class CaseReopened(_OfCase):
+    """A case that was called solved is open again."""
+
     type = "case_reopened"
     family = "service"
     display = Display(
         icon="folder-sync",
         en=Wording("Case {case_id} opened again[: {title|short}]", "[{text|short}]"),
-        ru=Wording("Обращение {case_id} открыто снова[: {title|short}]", "[{text|short}]"),
+        ru=Wording("Обращение {case_id} снова открыто[: {title|short}]", "[{text|short}]"),
         tone="bad",
     )
 
@@ -220,7 +194,7 @@ class CaseReopened(_OfCase):
         yield self._state("open")
 
     def message(self) -> Message | None:
-        return customer_turn(self)
+        return customer_message(self)
 
 
 class _Verdict(Details):
@@ -228,7 +202,6 @@ class _Verdict(Details):
 
     default_direction = "internal"
     for_customer = False
-    server_side_only = True
 
     waited: Seconds | None = Field(None, description="How long the customer waited, in seconds.")
     target: Seconds | None = Field(None, description="How long he may have to, in seconds.")
@@ -237,30 +210,39 @@ class _Verdict(Details):
 
 
 class RequestAnswered(_Verdict):
+    """The first public reply came within the target."""
+
     type = "request_answered"
     family = "service"
     display = Display(
         icon="message-square-reply",
         en=Wording("Answered in time[: {waited|duration}]", "[{title|short}][ · target {target|duration}]"),
-        ru=Wording("Ответили вовремя[: {waited|duration}]", "[{title|short}][ · срок {target|duration}]"),
+        ru=Wording(
+            "Ответили вовремя[: через {waited|duration}]", "[{title|short}][ · срок ответа {target|duration}]"
+        ),
         tone="good",
     )
 
 
 class RequestLate(_Verdict):
+    """The first public reply came after the target."""
+
     type = "request_late"
     family = "service"
     display = Display(
         icon="clock-alert",
         en=Wording("Answered late[: {waited|duration}]", "[{title|short}][ · target {target|duration}]"),
         ru=Wording(
-            "Ответили с опозданием[: {waited|duration}]", "[{title|short}][ · срок {target|duration}]"
+            "Ответили с опозданием[: через {waited|duration}]",
+            "[{title|short}][ · срок ответа {target|duration}]",
         ),
         tone="bad",
     )
 
 
 class RequestIgnored(_Verdict):
+    """There was no public reply for so long that none is expected any more."""
+
     type = "request_ignored"
     family = "service"
     display = Display(
@@ -270,31 +252,29 @@ class RequestIgnored(_Verdict):
             "[{title|short}][ · target {target|duration}]",
         ),
         ru=Wording(
-            "Запрос без ответа[: прошло {waited|duration}]", "[{title|short}][ · срок {target|duration}]"
+            "Запрос без ответа[: прошло {waited|duration}]",
+            "[{title|short}][ · срок ответа {target|duration}]",
         ),
         tone="bad",
     )
 
 
-class _OfPromise(Details):
-    """A touchpoint of one promise; without a thread of its own it belongs to the case's or order's."""
+class _OfPromise(Threaded):
+    """A touchpoint of one promise."""
+
+    thread_from = ("case_id", "order_id")
 
     promise_id: Name = Field(description="The promise.")
     what: Text | None = Field(None, description="What was promised.")
     case_id: Name | None = Field(None, description="The case it was made in.")
     order_id: Name | None = Field(None, description="The order it is about.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _belongs_to_its_case(cls, data: Any) -> Any:
-        return threaded_by(threaded_by(data, "case_id"), "order_id")
-
     def _outcome(self, state: str) -> Register:
         return Register("promise_outcome", self.promise_id, {"state": state})
 
 
 class PromiseMade(_OfPromise):
-    """The same promise made again, with a new due time, is open again."""
+    """We gave our word for a time. The same promise made again, with a new due time, is open again."""
 
     type = "promise_made"
     family = "service"
@@ -309,12 +289,13 @@ class PromiseMade(_OfPromise):
     due: AwareDatetime = Field(description="When it is due.")
 
     def registers(self) -> Iterable[Register]:
-        due = (self.due - _EPOCH) // timedelta(milliseconds=1)
-        yield Register("promise", self.promise_id, {"what": self.what, "due": due})
+        yield Register("promise", self.promise_id, {"what": self.what, "due": milliseconds_of(self.due)})
         yield self._outcome("open")
 
 
 class PromiseKept(_OfPromise):
+    """We did what we had promised."""
+
     type = "promise_kept"
     family = "service"
     default_direction = "out"
@@ -332,6 +313,8 @@ class PromiseKept(_OfPromise):
 
 
 class PromiseBroken(_OfPromise):
+    """We did not do what we had promised, and know it."""
+
     type = "promise_broken"
     family = "service"
     default_direction = "out"
@@ -355,11 +338,10 @@ class PromiseOverdue(_OfPromise):
     family = "service"
     default_direction = "internal"
     for_customer = False
-    server_side_only = True
     display = Display(
         icon="alarm-clock",
         en=Wording("A promise is past its due time[: {what|short}]", "[due {due|datetime}]"),
-        ru=Wording("Срок обещания прошёл[: {what|short}]", "[срок был {due|datetime}]"),
+        ru=Wording("Срок обещания истёк[: {what|short}]", "[срок был {due|datetime}]"),
         tone="bad",
     )
 
@@ -369,21 +351,20 @@ class PromiseOverdue(_OfPromise):
         yield self._outcome("overdue")
 
 
-class _Step(Details):
-    """A step the customer takes in a case or order; without a thread of its own it belongs to that."""
+class _OfStep(Threaded):
+    """A step that the customer takes in a case or order."""
+
+    thread_from = ("case_id", "order_id")
 
     step: Text = Field(description="Which step, in words: the delivery address, a photo of the damage.")
     case_id: Name | None = Field(None, description="The case it belongs to.")
     order_id: Name | None = Field(None, description="The order it belongs to.")
     note: Text | None = Field(None, description="More about it.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _belongs_to_its_case(cls, data: Any) -> Any:
-        return threaded_by(threaded_by(data, "case_id"), "order_id")
 
+class StepConfirmed(_OfStep):
+    """He confirmed what the matter waited for: an address, a date, a price."""
 
-class StepConfirmed(_Step):
     type = "step_confirmed"
     family = "service"
     display = Display(
@@ -393,7 +374,9 @@ class StepConfirmed(_Step):
     )
 
 
-class StepSupplied(_Step):
+class StepSupplied(_OfStep):
+    """He gave what the matter waited for: a photo, a document, a detail."""
+
     type = "step_supplied"
     family = "service"
     display = Display(
@@ -411,7 +394,6 @@ class ServiceFailed(Details):
     type = "service_failed"
     family = "service"
     default_direction = "out"
-    server_side_only = True
     display = Display(
         icon="server-crash",
         en=Wording("Did not work: {service|words}[, for {seconds|duration}]", "[{note|short}]", {
@@ -438,7 +420,6 @@ class DataExposed(Details):
     family = "service"
     default_direction = "out"
     for_customer = False
-    server_side_only = True
     display = Display(
         icon="shield-alert",
         en=Wording(

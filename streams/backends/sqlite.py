@@ -6,10 +6,11 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from importlib import resources
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
+
+from touchbook.statements import statement_of
 
 BUSY_SECONDS = 10.0
 """How long a connection waits for another process that holds the write lock."""
@@ -22,10 +23,7 @@ INSERT_SIZES = (256, 32, 4, 1)
 """Few different sizes, so that SQLite's parsed statements are used again."""
 
 
-@cache
-def statement(name: str) -> str:
-    """The text of `streams/sql/<name>.sql`."""
-    return (resources.files("touchbook.streams") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+statement = partial(statement_of, "touchbook.streams")
 
 
 @cache

@@ -7,12 +7,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Self
 
 from touchbook.errors import BodyUnreadable, KeyDestroyed, NotATouchbook, WrongMasterKey
+from touchbook.recent import Recent
 from touchbook.sealing import KEY_BYTES, IdentityKey, new_key, new_key_id, unwrap, wrap
 from touchbook.streams.backends.sqlite import (
     BUSY_SECONDS,
@@ -28,8 +28,6 @@ FILE = "keyring.sqlite"
 MASTER_KEY_FILE = "master.key"
 CACHED_KEYS = 100_000
 """Unwrapped keys kept in memory, about 30 MB when full."""
-
-Value = TypeVar("Value")
 
 
 class SqliteKeyring:
@@ -73,8 +71,8 @@ class SqliteKeyring:
         # Held over every use of the file and over what it changes in the caches, so that a key that is being
         # destroyed cannot be cached again by a thread that had just read it.
         self._lock = threading.Lock()
-        self._by_owner: _Recent[DataKey] = _Recent(cached_keys)
-        self._by_id: _Recent[bytes] = _Recent(cached_keys)
+        self._by_owner: Recent[str, DataKey] = Recent(cached_keys)
+        self._by_id: Recent[str, bytes] = Recent(cached_keys)
 
     @property
     def identity_key(self) -> IdentityKey:
@@ -98,7 +96,7 @@ class SqliteKeyring:
             if row is None:
                 raise KeyDestroyed
             key = unwrap(row[0], self._master, key_id)
-            self._by_id.put_all([(key_id, key)])
+            self._by_id.put(key_id, key)
         return key
 
     def destroy(self, owners: Sequence[str]) -> list[str]:
@@ -154,45 +152,6 @@ class SqliteKeyring:
                     "the keyring's write-ahead log is in use and cannot be truncated"
                 )
             time.sleep(0.01)
-
-
-class _Recent(Generic[Value]):
-    """The most recently used values, at most `size` of them."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._values: OrderedDict[str, Value] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, name: str) -> Value | None:
-        with self._lock:
-            if (value := self._values.get(name)) is not None:
-                self._values.move_to_end(name)
-            return value
-
-    def get_all(self, names: Iterable[str]) -> dict[str, Value]:
-        found: dict[str, Value] = {}
-        with self._lock:
-            for name in names:
-                if (value := self._values.get(name)) is not None:
-                    self._values.move_to_end(name)
-                    found[name] = value
-        return found
-
-    def put_all(self, values: Iterable[tuple[str, Value]]) -> None:
-        with self._lock:
-            self._values.update(values)
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
-
-    def drop(self, names: Iterable[str]) -> None:
-        with self._lock:
-            for name in names:
-                self._values.pop(name, None)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._values.clear()
 
 
 def _opened(db: sqlite3.Connection, file: Path) -> tuple[bytes, IdentityKey]:

@@ -27,7 +27,8 @@ class Server:
     http: httpx.Client
     keys: dict[str, str] = field(default_factory=dict)
 
-    def key(self, role: str = "publish", source: str = "web-shop", **more: Any) -> str:
+    def key(self, role: str = "publish", source: str = "", **more: Any) -> str:
+        source = source or ("shop-page" if more.get("origins") else "web-shop")
         name = f"{role} {source} {more}"
         if name not in self.keys:
             channel = "web" if role in ("publish", "channel") else None
@@ -75,7 +76,7 @@ def chat(**more: Any) -> dict[str, Any]:
         "specversion": "1.0",
         "id": f"chat-{next(_numbers)}",
         "source": "web-shop",
-        "type": "chat_message",
+        "type": "chat_message_sent",
         "time": WHEN,
         "data": {"identifiers": {"user_id": "42"}, "thread": "t-1", "text": "Where is my order?"},
         **more,

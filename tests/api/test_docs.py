@@ -44,6 +44,13 @@ def test_every_example_is_valid_for_its_model(model: type[BaseModel]) -> None:
         assert model.model_validate_json(json.dumps(example)) is not None
 
 
+def test_every_model_shows_an_example_and_shows_it_whole(server: Server) -> None:
+    known = {model.__name__: model for model in MODELS}
+    for name, schema in server.http.get("/openapi.json").json()["components"]["schemas"].items():
+        example = (known[name].model_config.get("json_schema_extra") or {})["examples"]  # type: ignore[index]
+        assert schema["examples"] == example, name
+
+
 def test_every_route_is_for_somebody_and_says_what_it_takes_and_answers(server: Server) -> None:
     whole = server.http.get("/openapi.json").json()
     schemas = whole["components"]["schemas"]

@@ -30,6 +30,14 @@ def test_a_publisher_sees_what_was_set_aside_of_its_own_source_alone(server: Ser
     assert {item["source"] for item in everything} == {"web-shop", "other-shop"}
 
 
+def test_a_key_that_sits_in_a_web_page_sees_nothing_of_what_was_set_aside(server: Server) -> None:
+    server.publish(track(type="trakc"))
+    answer = server.http.get(
+        "/v1/set-aside", headers=server.as_("publish", origins=("https://shop.example.test",))
+    )
+    assert (answer.status_code, problem_of(answer)["code"]) == (403, "key_public")
+
+
 def test_what_was_set_aside_is_listed_page_by_page(server: Server) -> None:
     server.publish(*(track(type=f"unknown-{number}") for number in range(5)))
     seen, cursor = [], ""
@@ -105,7 +113,7 @@ def test_a_key_is_shown_once_and_kept_hashed(server: Server) -> None:
     assert revoked.json()["revoked_at"] is not None
 
 
-def test_health_and_readiness(server: Server) -> None:
+def test_a_server_that_no_longer_follows_is_up_but_not_ready(server: Server) -> None:
     models.Health.model_validate(server.http.get("/healthz").json(), strict=True)
     models.Readiness.model_validate(server.http.get("/readyz").json(), strict=True)
     server.book.follower.stop()

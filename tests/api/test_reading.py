@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from tests.api.serving import WHEN, Server, chat, problem_of, track
 from touchbook.api import models
 from touchbook.api.reads import language_of
+from touchbook.schemas.times import rfc3339
+from touchbook.wiring import now
 
 C = "/v1/customers/user_id:42"
 READS = {
@@ -230,9 +233,9 @@ def test_a_channel_shows_the_customer_only_what_is_his(server: Server) -> None:
     server.event(chat())
     server.event(chat(type="note_added", data=note))
     own = server.get(f"{C}/timeline?audience=customer", role="channel").json()["items"]
-    assert {item["type"] for item in own} == {"chat_message"}
+    assert {item["type"] for item in own} == {"chat_message_sent"}
     assert {item["type"] for item in server.get(f"{C}/timeline").json()["items"]} == {
-        "chat_message",
+        "chat_message_sent",
         "note_added",
     }
 
@@ -323,3 +326,51 @@ def test_a_past_day_can_be_asked_for(server: Server) -> None:
     server.publish(track(timestamp=WHEN))
     before, after = (server.get(f"{C}/buying?at={day}").json() for day in ("2026-03-01", "2026-03-02"))
     assert (before["purchases"], after["purchases"], after["revenue"]) == (0, 1, {"EUR": 1250})
+
+
+SPENDING = """\
+version: 1
+title: {en: Spending, ru: Траты}
+description: {en: Money spent., ru: Потраченные деньги.}
+value: {saturating: 1000}
+tiers: {low: 0}
+parts:
+  money:
+    - {id: euros, why: Money., signal: "spend:EUR", of: total, unit: 100, weight: 1000, half_life: 30, cap: 50}
+"""
+
+
+def test_what_if_takes_a_total_for_a_signal_with_a_colon_in_its_name(serve: Any, tmp_path: Path) -> None:
+    cards = tmp_path / "cards"
+    cards.mkdir()
+    (cards / "spending.yaml").write_text(SPENDING)
+    server = serve(scorecards=cards)
+    server.publish(track("page_viewed", properties={}))
+    told = server.get(f"{C}/scores/spending/explain", params={"with": "spend:EUR:600"}).json()
+    assert told["with"]["score"]["milli_points"] == 6000
+    told = server.get(f"{C}/scores/spending/explain", params={"with": "spend:EUR"}).json()
+    assert told["with"]["score"]["milli_points"] == 0
+
+
+def test_a_channel_that_nobody_named_is_no_way_to_reach_him(server: Server) -> None:
+    nowhere = server.book.control.create_key("publish", "nowhere")[1]
+    server.publish(track(), headers={"Authorization": f"Bearer {nowhere}"})
+    assert server.get(f"{C}/timeline").json()["items"][0]["channel"] == "unknown"
+    context, interests = server.get(f"{C}/context").json(), server.get(f"{C}/interests").json()
+    assert "unknown" not in context["contact"]
+    assert (context["preferred_channel"], interests["preferred_channel"]) == (None, None)
+    assert interests["channels"] == []
+
+
+def test_a_language_is_a_text_or_unknown(server: Server) -> None:
+    traits = {"language": {"spoken": "ru"}, "locale": "ru-RU"}
+    server.publish({"type": "identify", "userId": "42", "traits": traits, "messageId": "i"})
+    assert server.get(f"{C}/context").json()["language"] == "ru-RU"
+
+
+def test_what_a_source_ahead_of_us_says_is_new(server: Server) -> None:
+    tomorrow = rfc3339(now() + 23 * 3_600_000)
+    server.publish(track("case_opened", timestamp=tomorrow, properties={"case_id": "C-9"}))
+    server.event(chat(time=tomorrow))
+    matters = server.get(f"{C}/context").json()["open"]
+    assert {one["age_days"] for one in (*matters["cases"], *matters["requests"])} == {0}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.serving import Server, chat
+from touchbook.timeline import TimelineFilters
 
 STREAM = "/v1/customers/user_id:42/timeline/stream"
 
@@ -101,6 +102,21 @@ def test_a_stream_has_the_filters_and_the_language_of_the_timeline(server: Serve
         ended = chat(type="chat_ended", data={"identifiers": {"user_id": "42"}, "thread": "t-1"})
         server.event(ended)
         assert next(stream).data["id"] == ended["id"]
+
+
+def test_words_sought_far_behind_are_found_without_waiting_for_more(server: Server) -> None:
+    server.event(chat())
+    token = page(server)["stream_from"]
+    many = [
+        {"type": "track", "userId": "42", "event": "chat_started", "messageId": f"m-{n}"} for n in range(450)
+    ]
+    server.publish(*many)
+    server.event(chat(id="sought", data={"identifiers": {"user_id": "42"}, "text": "a kettle"}))
+    customers = server.book.customers
+    found = customers.stream(
+        customers.find("user_id:42"), token, TimelineFilters(text="Kettle"), "en", limit=200
+    )
+    assert [item["id"] for _, item in found[2]] == ["sought"]
 
 
 def test_a_link_says_reload_and_the_stream_goes_on(server: Server) -> None:

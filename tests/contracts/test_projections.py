@@ -12,7 +12,7 @@ from touchbook.errors import PositionMoved
 from touchbook.projections.changes import Changes
 from touchbook.projections.stores.port import Projections
 from touchbook.projections.stores.sqlite import SqliteProjections
-from touchbook.registers import Turn
+from touchbook.registers import ThreadMessage
 from touchbook.schemas.touchpoint import Claim, Identifier
 from touchbook.timeline import Entry, TimelineFilters
 
@@ -143,13 +143,13 @@ def test_the_latest_register_wins_in_any_order_and_over_members(store: Projectio
         assert [(one.value, one.touchpoint) for one in reader.registers([ANN, BO])] == [("Ann", "k2")]
 
 
-def test_turns_come_by_thread_in_order_of_time(store: Projections) -> None:
+def test_messages_come_by_thread_in_order_of_time(store: Projections) -> None:
     made = Changes()
     for thread, at in (("b", 1), ("a", 3), ("a", 2)):
-        made.turns.append(Turn(ANN, thread, at, f"k{at}", "customer", True, "web"))
+        made.messages.append(ThreadMessage(ANN, thread, at, f"k{at}", "customer", True, "web"))
     store.write(made, 0, 1)
     with store.reading() as reader:
-        assert [(one.thread, one.occurred_at) for one in reader.turns([ANN])] == [
+        assert [(one.thread, one.occurred_at) for one in reader.messages([ANN])] == [
             ("a", 2),
             ("a", 3),
             ("b", 1),

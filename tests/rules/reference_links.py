@@ -1,13 +1,16 @@
 """The slow, obvious way from claims to customers: what `identity.resolve` must equal, told in plain words.
 
 Quadratic and worse, on purpose: sets in a list, searched through every time. It shares no code with the
-product but the shapes of a claim and an identifier, and has its own copy of the numbers in the design.
+product but the shapes of a claim and an identifier and the values that name nobody, and has its own copy of the numbers
+in the design. Groups and kiosks, which stores keep up to date claim by claim, are told here from all claims at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 
+from touchbook.identity import is_blocked
 from touchbook.schemas.touchpoint import Claim, Identifier
 
 AT_MOST = {"user_id": 1, "loyalty_card": 3, "email": 5, "phone": 5, "device": 20, "anonymous_id": 200}
@@ -98,3 +101,46 @@ def taken_back(claim: Claim, all_claims: list[Claim]) -> bool:
         return False
     decisions = decisions_about(claim.lesser, claim.greater, all_claims)
     return any(later.apart for later in decisions[decisions.index(claim) :])
+
+
+def shared_identifiers(claims: Iterable[Claim]) -> set[Identifier]:
+    """The kiosks: claimed by more than 20 distinct user_ids, agents' links included, unlinks not.
+
+    It takes all claims of an installation: those of one group are not enough to know.
+    """
+    users: dict[Identifier, set[Identifier]] = defaultdict(set)
+    for claim in claims:
+        for one, other in ((claim.lesser, claim.greater), (claim.greater, claim.lesser)):
+            if not claim.apart and other.type == "user_id" and not is_blocked(other):
+                users[one].add(other)
+    return {identifier for identifier, claimants in users.items() if len(claimants) > 20}
+
+
+def joins_groups(claim: Claim, kiosks: Collection[Identifier]) -> bool:
+    """Unlinks join too, so that every claim between members is found in one place."""
+    return not any(is_blocked(side) or side in kiosks for side in (claim.lesser, claim.greater))
+
+
+def groups_of(claims: Iterable[Claim], kiosks: Collection[Identifier]) -> list[frozenset[Identifier]]:
+    """What stores keep together: two or more identifiers that claims connect, in the order of their least members."""
+    near: dict[Identifier, set[Identifier]] = defaultdict(set)
+    for claim in claims:
+        if joins_groups(claim, kiosks) and claim.lesser != claim.greater:
+            near[claim.lesser].add(claim.greater)
+            near[claim.greater].add(claim.lesser)
+    groups: list[frozenset[Identifier]] = []
+    placed: set[Identifier] = set()
+    for one in sorted(near):
+        if one not in placed:
+            groups.append(frozenset(_within_reach(one, near)))
+            placed |= groups[-1]
+    return groups
+
+
+def _within_reach(one: Identifier, near: Mapping[Identifier, set[Identifier]]) -> set[Identifier]:
+    found, waiting = {one}, [one]
+    while waiting:
+        new = near[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found

@@ -27,7 +27,7 @@ from touchbook.components import (
     Streak,
     decay_table,
 )
-from touchbook.ledger import Ledger, add, merged, until
+from touchbook.ledger import Ledger, add, merged
 from touchbook.scorecard import Linear, Needs, Part, Saturating, Scorecard, Shares
 from touchbook.scorecard_files import load_scorecards
 from touchbook.scoring import Score, explain, most_points, rows_behind, score, score_all
@@ -275,6 +275,11 @@ def test_an_explanation_adds_up_to_the_score_on_any_day(found: tuple[Scorecard, 
     assert sum(line.milli_points for line in lines) == shown.milli_points
     for part, points in shown.parts.items():
         assert sum(line.milli_points for line in lines if line.part == part) == points
+
+
+def until(ledger: Ledger, day: int) -> Ledger:
+    """The ledger as it stood at the end of a day."""
+    return {row: amount for row, amount in ledger.items() if row[1] <= day}
 
 
 @given(card_and_ledger, st.integers(ON - 700, ON))

@@ -66,9 +66,8 @@ def test_no_type_is_stored_under_the_name_of_a_derived_signal() -> None:
 def test_only_what_a_page_can_see_is_taken_from_a_public_key() -> None:
     assert {model.type for model in TYPES if model.from_public_key} == {
         "chat_started", "chat_message_sent", "chat_ended", "bot_rated", "survey_answered", "product_viewed",
-        "cart_abandoned", "ar_session_started", "ar_object_viewed", "ar_session_ended",
+        "cart_changed", "cart_abandoned", "ar_session_started", "ar_object_viewed", "ar_session_ended",
     }  # fmt: skip
-    assert not [model.type for model in TYPES if model.from_public_key and model.server_side_only]
 
 
 # Conversation
@@ -306,13 +305,13 @@ def test_a_verdict_about_time_is_no_message_and_not_for_the_customer(verdict: st
     assert noted.message() is None
     assert noted.taken_direction() == "internal"
     assert not noted.shown_to_customer()
-    assert noted.server_side_only
+    assert not noted.from_public_key
 
 
 # All of them
 
 REQUIRED = {
-    "direction": "in", "text": "Hello", "helpful": True, "outcome": "Better", "order_id": "7",
+    "direction": "in", "action": "added", "text": "Hello", "helpful": True, "outcome": "Better", "order_id": "7",
     "case_id": "C-7", "stage": "packed", "promise_id": "P", "what": "call back",
     "due": "2026-01-02T03:00:00Z", "step": "address", "service": "payment", "name": "Lamp", "seconds": 60,
 }  # fmt: skip

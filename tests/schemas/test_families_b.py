@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from touchbook.errors import Rejected
 from touchbook.schemas.catalogue import CATALOGUE, Catalogue
-from touchbook.schemas.details import MARKETING_PURPOSES, Details, Message, Register
-from touchbook.schemas.interests import INTEREST, MAX_CATEGORY
+from touchbook.schemas.details import INTEREST, Details, Message, Register
+from touchbook.schemas.interests import MAX_CATEGORY
 from touchbook.schemas.mapping import Mapping
 from touchbook.schemas.touchpoints.person import MAX_TRAIT_NAME, MAX_TRAITS, PREFERENCES, SURE_ENOUGH
 
@@ -47,15 +47,11 @@ def refused_field(type: str, **data: Any) -> str:
 # Who may send what, and who may see it
 
 
-def test_consents_preferences_links_and_notes_come_from_servers_only() -> None:
-    person = {name: model for name, model in CATALOGUE.items() if model.family == "person"}
-    assert {name for name, model in person.items() if model.server_side_only} == {
-        "consent_granted", "consent_withdrawn", "preference_changed", "alias", "link", "unlink", "note_added",
-    }  # fmt: skip
-
-
-def test_what_is_for_servers_only_never_comes_from_a_page() -> None:
-    assert not [name for name, model in CATALOGUE.items() if model.server_side_only and model.from_public_key]
+@pytest.mark.parametrize("family", ["person", "information", "loyalty", "learning"])
+def test_consents_links_notes_and_rewards_never_come_from_a_page(family: str) -> None:
+    models = [model for model in CATALOGUE.values() if model.family == family]
+    public = {model.type for model in models if model.from_public_key}
+    assert public <= {"identified"}, "which the door keeps without its traits"
 
 
 @pytest.mark.parametrize("name", ["note_added", "emotion_observed", "contact_violated", "link", "unlink"])
@@ -214,7 +210,7 @@ def test_confidence_is_between_nothing_and_one(confidence: Any) -> None:
 # What we send
 
 
-@pytest.mark.parametrize("purpose", sorted(MARKETING_PURPOSES))
+@pytest.mark.parametrize("purpose", ["welcome", "teach", "offer"])
 def test_a_send_that_presses_is_marketing(purpose: str) -> None:
     assert signals_of("message_sent", purpose=purpose) == ["message_marketing"]
 

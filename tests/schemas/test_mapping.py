@@ -69,6 +69,16 @@ BELIEVABLE: dict[str, Means] = {
         {"product_view": 0, "interest:games": 1},
         {"product_id": "101", "name": "Uno", "amount": 300, "currency": "USD"},
     ),
+    "Product Added": Means(
+        {**UNO, "currency": "usd", "cart_id": "c-1"},
+        "cart_changed",
+        {"interest:games": 1},
+        {"action": "added", "product_id": "101", "name": "Uno", "cart_id": "c-1", "currency": "USD"},
+    ),
+    "Product Removed": Means(
+        {**UNO, "cart_id": "c-1"}, "cart_changed", {}, {"action": "removed", "product_id": "101"}
+    ),
+    "Cart Viewed": Means({"cart_id": "c-1", "products": [UNO]}, "cart_changed", {}, {"action": "viewed"}),
     "Order Completed": Means(
         ORDER,
         "order_placed",

@@ -33,7 +33,7 @@ def test_a_published_schema_says_what_it_is(path: Path) -> None:
     assert schema["$id"] == f"urn:touchbook:schema:{name}:{version}"
     assert schema["$schema"] == DIALECT
     assert schema["title"]
-    assert schema["description"]
+    assert schema["description"].rstrip(".").casefold() != schema["title"].casefold()
     assert schema["additionalProperties"] is True, "unknown fields are welcome"
     described = {field: "description" in said for field, said in schema["properties"].items()}
     assert all(described.values()), described

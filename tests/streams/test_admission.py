@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.books import NOON, SHOP, a_book, event, folded, publish
 from touchbook.errors import Overloaded
 from touchbook.streams.admission import Item, Outcome, Publisher, key_of, occurred_at
+from touchbook.timeline import TimelineFilters
 from touchbook.wiring import Book
 
 MINUTE, DAY = 60_000, 86_400_000
@@ -93,8 +94,6 @@ def test_a_reused_id_is_set_aside_and_the_first_stands(book: Book) -> None:
     assert (reused.outcome, reused.code) == ("rejected", "id_reused")
     assert json.loads(book.control.get_set_aside(reused.key).raw)["properties"] == {"n": 2}
     timeline = book.customers.timeline
-    from touchbook.timeline import TimelineFilters
-
     page = timeline(folded(book).customers.find("user_id:ann"), TimelineFilters(), None, 10, "en")
     assert [item["data"] for item in page["items"]] == [{"n": 1}]
 
@@ -191,6 +190,22 @@ def test_a_public_key_names_nobody_but_by_anonymous_id(book: Book) -> None:
     assert segment(book, no_anonymous, PUBLIC).code == "anonymous_id_missing"
 
 
+def test_a_public_key_joins_no_two_anonymous_ids(book: Book) -> None:
+    both = {**event("page_viewed", who={"anonymous_id": ["a-1", "strangers"]}, id="1"), "source": "site"}
+    [outcome] = book.admission.admit([Item("cloudevents", both, {})], PUBLIC, NOON).result(10)
+    assert outcome.code == "anonymous_id_not_one"
+    assert book.journal.head() == 0
+
+
+@pytest.mark.parametrize("value", ["x", {"not": "text"}])
+def test_a_reason_never_repeats_an_address_that_stands_in_place_of_a_type(book: Book, value: Any) -> None:
+    [outcome] = publish(book, [event("page_viewed", who={"ann@example.test": value}, id="1")])
+    assert outcome.message.startswith(
+        "data.identifiers: expected" if value != "x" else "data.identifiers: is"
+    )
+    assert "ann@" not in outcome.message
+
+
 def test_traits_from_a_public_key_set_no_register(book: Book) -> None:
     call = {"type": "identify", "anonymousId": "a-1", "messageId": "m-1", "traits": {"name": "Mallory"}}
     assert segment(book, call, PUBLIC).outcome == "accepted"
@@ -206,6 +221,14 @@ def test_traits_from_a_public_key_set_no_register(book: Book) -> None:
         (
             track(
                 "chat_message_sent", anonymousId="a", properties={"text": "Hi", "actor": {"kind": "agent"}}
+            ),
+            "actor_not_public",
+        ),
+        (
+            track(
+                "chat_message_sent",
+                anonymousId="a",
+                properties={"text": "Hi", "direction": "in", "actor": {"kind": "agent"}},
             ),
             "actor_not_public",
         ),
@@ -250,7 +273,9 @@ def test_overload_keeps_nothing_of_the_batch(tmp_path: Path) -> None:
 
         def send_until_refused() -> None:
             for item in items:
-                waiting.append(book.admission.admit([*item, Item("cloudevents", {"bad": 1}, {})], SHOP, NOON))
+                waiting.append(
+                    book.admission.admit([*item, Item("cloudevents", {"bad": len(waiting)}, {})], SHOP, NOON)
+                )
 
         with pytest.raises(Overloaded):
             send_until_refused()
@@ -272,3 +297,44 @@ def test_segment_consent_preferences_become_consents(book: Book) -> None:
 def test_the_write_key_in_a_body_is_never_kept(book: Book) -> None:
     outcome = segment(book, track(event="", writeKey="tb_publish_secret"))
     assert b"secret" not in book.control.get_set_aside(outcome.key).raw
+
+
+def test_what_is_under_way_when_the_book_closes_is_still_answered(tmp_path: Path) -> None:
+    with a_book(tmp_path) as book:
+        publish(book, [event("page_viewed", {"name": "first"}, id="used")])
+        batch = [event("page_viewed", id=str(number)) for number in range(1000)]
+        batch.append(event("page_viewed", {"name": "another"}, id="used"))
+        future = book.admission.admit([Item("cloudevents", one, {}) for one in batch], SHOP, NOON)
+    assert [one.code for one in future.result(10)][-1] == "id_reused"
+
+
+def test_a_number_in_an_identify_that_nobody_can_dial_stays_a_trait_and_names_nobody(book: Book) -> None:
+    call = {
+        "type": "identify",
+        "userId": "ann",
+        "messageId": "m-1",
+        "traits": {"phone": "ask reception", "name": "Ann"},
+    }
+    assert segment(book, call).outcome == "accepted"
+    customer = folded(book).customers.find("user_id:ann")
+    assert book.customers.card(customer)["traits"] == {"name": "Ann", "phone": "ask reception"}
+    assert [member.identifier.type for member in customer.members] == ["user_id"]
+    [item] = book.customers.timeline(customer, TimelineFilters(), None, 10, "en")["items"]
+    assert item["marks"] == ["phone_unreadable"]
+
+
+def test_a_senders_own_field_cannot_pass_for_one_of_ours(book: Book) -> None:
+    sent = event("Wheel spun", id="1", unread_traits=7, unverified="x")
+    [outcome] = publish(book, [sent])
+    assert outcome.outcome == "accepted"
+    touchpoint = book.journal.open(book.journal.read()[0])
+    assert touchpoint.extra == {"sent_unread_traits": 7, "sent_unverified": "x"}
+    assert folded(book).folder.unreadable == 0
+
+
+def test_an_item_rejected_again_by_a_retry_is_set_aside_once(book: Book) -> None:
+    first = segment(book, track(event="", sentAt="2026-06-01T10:00:01Z"))
+    again = segment(book, track(event="", sentAt="2026-06-01T10:05:01Z"))
+    assert (first.outcome, again.outcome) == ("rejected", "rejected")
+    assert again.key == first.key
+    assert len(book.control.list_set_aside()[0]) == 1

@@ -120,7 +120,7 @@ def test_what_is_no_secret_opens_nothing(control: Control, guess: str) -> None:
 
 
 def test_a_key_with_origins_is_public(control: Control) -> None:
-    assert control.create_key("publish", "shop", origins=["http://localhost:8080"])[0].public
+    assert control.create_key("publish", "page", origins=["http://localhost:8080"])[0].public
     assert not control.create_key("publish", "shop")[0].public
 
 
@@ -413,3 +413,13 @@ def test_what_was_set_aside_and_keys_are_there_after_a_restart(control: Control,
     assert again.find_key(secret) == key
     assert again.get_set_aside(aside).raw == b"kept"
     assert json.dumps(again.get_set_aside(aside).inherited) == json.dumps(item().inherited)
+
+
+def test_a_source_belongs_to_web_pages_or_to_services_never_to_both(control: Control) -> None:
+    control.create_key("publish", "shop")
+    control.create_key("read-scores", "page")
+    control.create_key("publish", "page", origins=["https://shop.example.test"])
+    for source, origins in (("shop", ["https://shop.example.test"]), ("page", [])):
+        with pytest.raises(Refused, match="expected one of its own") as refused:
+            control.create_key("publish", source, origins=origins)
+        assert (refused.value.status, refused.value.code) == (400, "source_taken")

@@ -38,6 +38,12 @@ def types(book: Book, who: str) -> list[str]:
     return [item["type"] for item in page["items"]]
 
 
+def standing(book: Book) -> tuple[int, str]:
+    """How much Ann recommends us, and the version of that answer."""
+    told = book.customers.scores(book.customers.find("user_id:ann"), NOON // 86_400_000)
+    return told["scores"]["loyalty"]["parts"]["recommends"], told["version"]
+
+
 def test_what_is_appended_becomes_visible_and_waiters_are_woken(tmp_path: Path) -> None:
     with a_book(tmp_path) as book:
         book.start()
@@ -136,6 +142,20 @@ def test_two_rebuilds_give_the_digests_of_what_served(tmp_path: Path) -> None:
         assert len(list(tmp_path.glob("projections-*.sqlite"))) == 1
 
 
+def test_a_rebuild_that_fails_leaves_no_file_behind(tmp_path: Path) -> None:
+    def full(done: int, head: int) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with a_book(tmp_path) as book:
+        publish_some(book, 50)
+        digest = folded(book).projections.digest()
+        before = {file.name for file in tmp_path.iterdir()}
+        with pytest.raises(sqlite3.OperationalError):
+            rebuild(tmp_path, book.journal, book.folder, book.version, full)
+        assert {file.name for file in tmp_path.iterdir()} == before
+        assert book.projections.digest() == digest
+
+
 def test_a_rebuild_beside_a_live_follower_loses_and_doubles_nothing(tmp_path: Path) -> None:
     with a_book(tmp_path) as book:
         book.start()
@@ -177,11 +197,12 @@ def test_a_mapping_written_later_gives_old_touchpoints_their_meaning(tmp_path: P
     mapping = tmp_path / "mapping.yaml"
     mapping.write_text("Rated us:\n  type: survey_answered\n  fields: {nps: score}\n")
     with a_book(tmp_path, mappings=(mapping,)) as book:
+        recommends, version = standing(book)
+        assert recommends == 0
         rebuild(tmp_path, book.journal, book.folder, book.version)
         assert types(book, "user_id:ann") == ["survey_answered"]
-        customer = book.customers.find("user_id:ann")
-        scores = book.customers.scores(customer, NOON // 86_400_000)["scores"]
-        assert scores["loyalty"]["parts"]["recommends"] > 0
+        assert standing(book)[0] > 0
+        assert standing(book)[1] != version
 
 
 def test_a_server_killed_between_batches_goes_on_where_it_stood(tmp_path: Path) -> None:
