@@ -166,13 +166,18 @@ def routes() -> list[BaseRoute]:
 def checks_of(book: Book) -> dict[str, str]:
     """Each thing that readiness needs: "ok", or what is wrong with it."""
     follower = book.follower
-    checks = {"journal": _journal(book), "follower": OK, "lag": OK}
+    checks = {"journal": _journal(book), "follower": OK, "lag": OK, "projections": OK}
     if follower.stopped_because is not None or not follower.alive:
         checks["follower"] = "it stands still; the log says why"
     elif follower.failing_because is not None:
         checks["follower"] = "its store fails, it tries again; the log says why"
     if follower.lag > READY_LAG:
         checks["lag"] = f"reads are {follower.lag} touchpoints behind; expected at most {READY_LAG}"
+    if book.projections.version() != book.version and not book.rebuilding:
+        checks["projections"] = (
+            "what serves was built by another version or with other mappings; "
+            "run `touchbook rebuild` with the settings of this server"
+        )
     return checks
 
 

@@ -73,6 +73,10 @@ class Book:
             log.info("somebody else builds them already")
         except _Closing:
             log.info("stopped before the projections %s were built; the next start begins anew", self.version)
+        except Exception as error:  # what served goes on serving, and the server says that it is not ready
+            log.critical(
+                "the projections %s could not be built: %s: %s", self.version, type(error).__name__, error
+            )
         else:
             log.info("projections %s serve from now on", self.version)
 

@@ -6,9 +6,7 @@ asked about; `version` changes whenever anything that an answer could hold has c
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,20 +20,11 @@ from touchbook.identity import IdentityRules, normalised, resolve, shown_member
 from touchbook.ledger import MILLISECONDS_A_DAY, Day, Ledger, day_of, merged
 from touchbook.links import Links, RefusedLink
 from touchbook.positions import token_of
-from touchbook.projections.changes import Stamp
+from touchbook.projections.context import language_of, name_of, open_matters, topics_of
+from touchbook.projections.cursors import cursor_of, stamp_of, stream_position, stream_token
 from touchbook.projections.stores.port import Deed, Known, Projections, Reader
 from touchbook.recent import Recent
-from touchbook.registers import (
-    OpenCase,
-    OpenRequest,
-    Promise,
-    Setting,
-    next_boundary,
-    open_cases,
-    open_requests,
-    promises,
-    values_of,
-)
+from touchbook.registers import next_boundary, values_of
 from touchbook.schemas.display import Language
 from touchbook.schemas.times import day_text, rfc3339
 from touchbook.schemas.touchpoint import Identifier
@@ -47,9 +36,6 @@ IN_A_URL = ("user_id", "anonymous_id", "loyalty_card", "device")
 """Identifier types that are no personal data by themselves; the others go through the lookup."""
 SHOWN_REFUSALS = 20
 CLAIMS_OF_A_BARRED = 500
-TOPICS = 5
-RECENT_ENTRIES = 50
-TOPIC_FIELDS = ("topic", "subject", "title", "category", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +59,14 @@ class Customer:
         return [member.id for member in self.members if member.touchpoints]
 
     @property
+    def membership(self) -> str:
+        """Changes when somebody joins him or is taken from him."""
+        return _digest(sorted(self.ids))[:16]
+
+    @property
     def version(self) -> str:
         """Changes with every touchpoint, claim and link that concerns him, and with what touchpoints mean."""
         return _digest([*self.ids, str(self.changed), self.made_by])[:24]
-
-
-@dataclass(frozen=True, slots=True)
-class Matters:
-    """What is open between him and us at a moment."""
-
-    cases: list[OpenCase]
-    requests: list[OpenRequest]
-    promises: list[Promise]
 
 
 class Customers:
@@ -222,7 +204,7 @@ class Customers:
         self, customer: Customer, filters: TimelineFilters, cursor: str | None, limit: int, language: Language
     ) -> dict[str, Any]:
         """A page of the timeline, newest first. `stream_from` is where its live stream goes on without a gap."""
-        before = _stamp_of(cursor) if cursor else None
+        before = stamp_of(cursor) if cursor else None
         sought = filters.text.casefold() if filters.text else None
         with self._projections.reading() as reader:
             position = reader.position()
@@ -233,8 +215,8 @@ class Customers:
         more, page = len(page) > limit, page[:limit]
         return {
             "items": [self._item(entry, language) for entry in page],
-            "next": _cursor_of((page[-1].occurred_at, page[-1].key)) if more else None,
-            "stream_from": _stream_token(position, customer),
+            "next": cursor_of((page[-1].occurred_at, page[-1].key)) if more else None,
+            "stream_from": stream_token(position, customer.membership),
         }
 
     def stream(
@@ -242,8 +224,8 @@ class Customers:
     ) -> tuple[bool, str, list[tuple[str, dict[str, Any]]]]:
         """What came after a token: whether the page must be read anew first (his members are others by now), the
         token to go on from, and (token, item) for each new entry. Raises `Refused` (400) for a token not ours."""
-        after, members = _stream_position(token)
-        reload = members != _members(customer)
+        after, members = stream_position(token)
+        reload = members != customer.membership
         sought = filters.text.casefold() if filters.text else None
         with self._projections.reading() as reader:
             position, head, entries = after, reader.position(), list[Entry]()
@@ -251,8 +233,11 @@ class Customers:
                 run = reader.entries_since(customer.subjects, filters, position, limit)
                 position = run[-1].position if len(run) == limit else head
                 entries = [one for one in run if sought is None or has_text(one, sought, language)]
-        items = [(_stream_token(entry.position, customer), self._item(entry, language)) for entry in entries]
-        return reload, _stream_token(position, customer), items
+        items = [
+            (stream_token(entry.position, customer.membership), self._item(entry, language))
+            for entry in entries
+        ]
+        return reload, stream_token(position, customer.membership), items
 
     def _item(self, entry: Entry, language: Language) -> dict[str, Any]:
         return item_of(entry, language, self._late_after, token_of(entry.position))
@@ -398,9 +383,10 @@ class Customers:
         at = day_of(now)
         with self._projections.reading() as reader:
             settings = reader.registers(customer.ids)
-            matters = _matters(reader, customer, settings, now)
+            messages = reader.messages(customer.subjects)
             scores = self._scores_of(reader, customer, at, None)["scores"]
-            topics = _topics(reader, customer) if with_traits else []
+            shown = reader.entries(customer.subjects, TimelineFilters(audience="customer"), None)
+            topics = topics_of(shown) if with_traits else []
             ledger = self._ledger(reader, customer)
         traits = values_of(settings, "trait") if with_traits else {}
         preferences = values_of(settings, "preference")
@@ -410,14 +396,14 @@ class Customers:
             "customer": customer.id,
             "at": day_text(at),
             "version": customer.version,
-            "language": _language(preferences, traits),
+            "language": language_of(preferences, traits),
             "preferences": preferences,
             "consents": {
                 name: bool(isinstance(value, dict) and value.get("granted"))
                 for name, value in consents.items()
             },
             "scores": {name: {"value": one["value"], "tier": one["tier"]} for name, one in scores.items()},
-            "open": _open(matters, now, with_traits),
+            "open": open_matters(settings, messages, now, with_traits),
             "preferred_channel": usual["preferred_channel"],
             "last_topics": topics,
             "purpose": purpose,
@@ -430,7 +416,7 @@ class Customers:
                 now,
             ),
         }
-        return {"name": _name(traits), "traits": traits, **told} if with_traits else told
+        return {"name": name_of(traits), "traits": traits, **told} if with_traits else told
 
     def boundary(self, customer: Customer, now: int) -> str:
         """Changes when time alone changes what `context` says: a promise fell due, quiet hours began or ended."""
@@ -438,92 +424,6 @@ class Customers:
             settings = reader.registers(customer.ids)
         quiet = quiet_at(values_of(settings, "preference").get("hours"), now)
         return f"{next_boundary(settings, now)}-{'quiet' if quiet else 'open'}"
-
-
-def _matters(reader: Reader, customer: Customer, settings: list[Setting], now: int) -> Matters:
-    return Matters(
-        open_cases(settings), open_requests(reader.messages(customer.subjects)), promises(settings, now)
-    )
-
-
-def _open(matters: Matters, now: int, with_texts: bool) -> dict[str, Any]:
-    """Ages are UTC days begun since, so that an answer changes at midnight only."""
-    today = day_of(now)
-    return {
-        "cases": [
-            {
-                "kind": case.kind,
-                "id": case.id,
-                "stage": case.stage,
-                "title": case.title if with_texts else None,
-                "opened_at": None if case.opened_at is None else rfc3339(case.opened_at),
-                "age_days": _age_days(case.opened_at or case.changed_at, today),
-                "changed_at": rfc3339(case.changed_at),
-                "touchpoint": case.touchpoint,
-            }
-            for case in matters.cases
-        ],
-        "requests": [
-            {
-                "thread": request.thread,
-                "channel": request.channel,
-                "since": rfc3339(request.since),
-                "age_days": _age_days(request.since, today),
-                "messages": request.messages,
-                "touchpoint": request.touchpoint,
-            }
-            for request in matters.requests
-        ],
-        "promises": [
-            {
-                "id": promise.id,
-                "what": promise.what if with_texts else None,
-                "due": None if promise.due is None else rfc3339(promise.due),
-                "state": promise.state,
-                "touchpoint": promise.touchpoint,
-            }
-            for promise in matters.promises
-            if promise.state != "kept"
-        ],
-    }
-
-
-def _age_days(since: int, today: Day) -> int:
-    """Sources may run a day ahead of us: what happened tomorrow is new."""
-    return max(0, today - day_of(since))
-
-
-def _topics(reader: Reader, customer: Customer) -> list[dict[str, Any]]:
-    """What he and we were last about, the newest first, each once; nothing that he may not see himself."""
-    topics: dict[str, dict[str, Any]] = {}
-    entries = reader.entries(customer.subjects, TimelineFilters(audience="customer"), None)
-    for entry in islice(entries, RECENT_ENTRIES):
-        fields = {**entry.body.get("data", {}), **entry.body.get("shown", {})}
-        topic = next(
-            (fields[name] for name in TOPIC_FIELDS if isinstance(fields.get(name), str) and fields[name]),
-            None,
-        )
-        if topic is not None:
-            topics.setdefault(topic, {"topic": topic, "type": entry.type, "at": rfc3339(entry.occurred_at)})
-        if len(topics) == TOPICS:
-            break
-    return list(topics.values())
-
-
-def _language(preferences: dict[str, Any], traits: dict[str, Any]) -> str | None:
-    """What he asked for, else what is known of him; traits may hold anything, so only a text is taken for one."""
-    said = (preferences.get("language"), traits.get("language"), traits.get("locale"))
-    return next((one for one in said if isinstance(one, str) and one), None)
-
-
-def _name(traits: dict[str, Any]) -> str | None:
-    if isinstance(traits.get("name"), str):
-        return str(traits["name"])
-    parts = (
-        traits.get("firstName") or traits.get("first_name"),
-        traits.get("lastName") or traits.get("last_name"),
-    )
-    return " ".join(part for part in parts if isinstance(part, str) and part) or None
 
 
 def _score(found: Score) -> dict[str, Any]:
@@ -579,42 +479,3 @@ def _refused_link(one: RefusedLink) -> dict[str, Any]:
 
 def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
-
-
-def _members(customer: Customer) -> str:
-    return _digest(sorted(customer.ids))[:16]
-
-
-def _encoded(value: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).decode().rstrip("=")
-
-
-def _decoded(token: str, name: str) -> Any:
-    try:
-        return json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-    except ValueError:
-        raise Refused(
-            400, f"{name}_invalid", f"{name}: expected a value that an earlier answer gave"
-        ) from None
-
-
-def _cursor_of(stamp: Stamp) -> str:
-    return _encoded(list(stamp))
-
-
-def _stamp_of(cursor: str) -> Stamp:
-    match _decoded(cursor, "cursor"):
-        case [int(at), str(key)] if abs(at) < 2**62:
-            return at, key
-    raise Refused(400, "cursor_invalid", "cursor: expected a value that an earlier answer gave")
-
-
-def _stream_token(position: int, customer: Customer) -> str:
-    return _encoded([position, _members(customer)])
-
-
-def _stream_position(token: str) -> tuple[int, str]:
-    match _decoded(token, "after"):
-        case [int(position), str(members)] if 0 <= position < 2**62:
-            return position, members
-    raise Refused(400, "after_invalid", "after: expected a `stream_from` or an event id of this stream")

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.serving import Server, chat, problem_of, track
 from touchbook.api import models
-from touchbook.schemas.catalogue import CATALOGUE
+from touchbook.projections.fold import Folder, projection_version
+from touchbook.schemas.catalogue import CATALOGUE, Catalogue
+from touchbook.schemas.mapping import Mapping
 from touchbook.schemas.touchpoint import Identifier
+from touchbook.streams.rebuild import rebuild
 
 
 def metrics_of(server: Server) -> dict[str, float]:
@@ -123,6 +127,19 @@ def test_a_server_that_no_longer_follows_is_up_but_not_ready(server: Server) -> 
     assert problem["checks"]["journal"] == "ok"
     assert "stands still" in problem["checks"]["follower"]
     assert server.http.get("/healthz").status_code == 200
+
+
+def test_projections_built_with_other_mappings_are_told(server: Server, tmp_path: Path) -> None:
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text("Wheel spun: {signals: [content_useful]}\n")
+    book, other = server.book, Catalogue(Mapping.load(mapping))
+    folder = Folder(other, book.journal.open, book.journal.id_of)
+    rebuild(book.settings.data, book.journal, folder, projection_version(other))
+    answer = server.http.get("/readyz")
+    assert answer.status_code == 503
+    assert "touchbook rebuild" in problem_of(answer)["checks"]["projections"]
+    rebuild(book.settings.data, book.journal, book.folder, book.version)
+    assert server.http.get("/readyz").status_code == 200
 
 
 def test_metrics_count_by_source_and_code(server: Server) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -374,3 +376,11 @@ def test_what_a_source_ahead_of_us_says_is_new(server: Server) -> None:
     server.event(chat(time=tomorrow))
     matters = server.get(f"{C}/context").json()["open"]
     assert {one["age_days"] for one in (*matters["cases"], *matters["requests"])} == {0}
+
+
+@pytest.mark.parametrize("place", [[1, "\ud800"], [1, "x"], [2**70, "0" * 32], ["1", "0" * 32], [1], 7])
+def test_a_cursor_that_is_not_ours_is_refused(server: Server, place: Any) -> None:
+    server.event(chat())
+    cursor = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+    answer = server.get(f"{C}/timeline?cursor={cursor}")
+    assert (answer.status_code, problem_of(answer)["code"]) == (400, "cursor_invalid")

@@ -1,0 +1,50 @@
+"""Places in a timeline as outsiders hold them: opaque, and refused where they are not ours."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+from touchbook.errors import Refused
+from touchbook.projections.changes import Stamp
+
+
+def _encoded(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _decoded(token: str, name: str) -> Any:
+    try:
+        return json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except ValueError:
+        raise Refused(
+            400, f"{name}_invalid", f"{name}: expected a value that an earlier answer gave"
+        ) from None
+
+
+def cursor_of(stamp: Stamp) -> str:
+    """The place below an entry, as a page's `next`."""
+    return _encoded(list(stamp))
+
+
+def stamp_of(cursor: str) -> Stamp:
+    """The place a cursor stands for. Raises `Refused` (400) for one that is not ours."""
+    match _decoded(cursor, "cursor"):
+        case [int(at), str(key)] if abs(at) < 2**62 and re.fullmatch("[0-9a-f]{32}", key):
+            return at, key
+    raise Refused(400, "cursor_invalid", "cursor: expected a value that an earlier answer gave")
+
+
+def stream_token(position: int, members: str) -> str:
+    """Where a live stream goes on, and who the customer's members were; see `stream_position`."""
+    return _encoded([position, members])
+
+
+def stream_position(token: str) -> tuple[int, str]:
+    """(position, members) of a stream's token. Raises `Refused` (400) for one that is not ours."""
+    match _decoded(token, "after"):
+        case [int(position), str(members)] if 0 <= position < 2**62:
+            return position, members
+    raise Refused(400, "after_invalid", "after: expected a `stream_from` or an event id of this stream")
