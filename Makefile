@@ -14,7 +14,7 @@ WORKERS ?= 2
 LOCK := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help demo test check format lint types layers pytest schemas lock clean
+.PHONY: help demo test check format lint types layers pytest bench schemas lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ layers: $(VENV)/.test .types ## Arrows between the layers point one way
 
 pytest: $(VENV)/.test ## The tests; ARGS="-k name" for some of them
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+bench: $(VENV)/.test ## How fast it is here, beside plain baselines of the same run
+	$(BIN)/python -m benchmarks.path
 
 schemas: $(VENV)/.test ## Write schemas/published/ anew from the catalogue
 	$(BIN)/python -m touchbook.schemas.publishing

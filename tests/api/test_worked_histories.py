@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
-from fastapi.testclient import TestClient
 
-from tests.books import a_book, folded
-from touchbook.api.app import create_app
+from touchbook.cli.serve import running
 from touchbook.ledger import MILLISECONDS_A_DAY
 from touchbook.schemas.times import day_text, rfc3339
+from touchbook.settings import settings_from
 from touchbook.wiring import now
 
 WORKED = yaml.safe_load((Path(__file__).parents[1] / "rules" / "scorecard_histories.yaml").read_text("utf-8"))
+BATCH = "application/cloudevents-batch+json"
 TODAY = now() // MILLISECONDS_A_DAY
 
 SENDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -126,32 +127,30 @@ def touchpoints_of(name: str, history: dict[str, object]) -> list[dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    with a_book() as book:
-        _, secret = book.control.create_key("publish", "worked", "web")
-        reader = book.control.create_key("read-scores", "recommender")[1]
-        http = TestClient(create_app(book))
+def scores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A recommender's client of a server that took every history in."""
+    settings = settings_from(data=tmp_path_factory.mktemp("worked"), port=0)
+    with running(settings) as server, httpx.Client(base_url=server.url, timeout=60) as http:
+        publisher = server.book.control.create_key("publish", "worked", "web")[1]
         for name, history in WORKED["histories"].items():
-            events = touchpoints_of(name, history)
-            for start in range(0, len(events), 1000):
-                answer = http.post(
-                    "/v1/events",
-                    content=json.dumps(events[start : start + 1000]),
-                    headers={
-                        "Authorization": f"Bearer {secret}",
-                        "Content-Type": "application/cloudevents-batch+json",
-                    },
-                )
-                assert answer.status_code == 200, answer.text
-                assert answer.json()["rejected"] == []
-        folded(book)
-        http.headers["Authorization"] = f"Bearer {reader}"
+            for events in batched(touchpoints_of(name, history), 1000):
+                headers = {"Authorization": f"Bearer {publisher}", "Content-Type": BATCH}
+                answer = http.post("/v1/events", content=json.dumps(events), headers=headers)
+                assert (answer.status_code, answer.json()["rejected"]) == (200, [])
+        assert server.book.follower.wait(server.book.journal.head(), 60)
+        http.headers["Authorization"] = (
+            f"Bearer {server.book.control.create_key('read-scores', 'recommender')[1]}"
+        )
         yield http
 
 
+def batched(events: list[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    return (events[start : start + size] for start in range(0, len(events), size))
+
+
 @pytest.mark.parametrize("name", WORKED["histories"])
-def test_a_worked_history_gives_its_milli_points_values_and_tiers(client: TestClient, name: str) -> None:
-    answer = client.get(f"/v1/customers/user_id:{name}/scores", params={"at": day_text(TODAY)})
+def test_a_worked_history_gives_its_milli_points_values_and_tiers(scores: httpx.Client, name: str) -> None:
+    answer = scores.get(f"/v1/customers/user_id:{name}/scores", params={"at": day_text(TODAY)})
     told = {
         card: [score["milli_points"], score["value"], score["tier"]]
         for card, score in answer.json()["scores"].items()
