@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from touchbook.api.seen import seen_of
+from touchbook.api.seen import header_of, seen_of
 from touchbook.errors import Refused
 from touchbook.streams.control import ROLES, AccessKey, Control
 
@@ -104,7 +103,7 @@ class Gate:
         seen.route = self._route
         row = self._rows[scope["method"]]
         if not row.anyone:
-            secret = secret_of(Headers(scope=scope).get("authorization"))
+            secret = secret_of(header_of(scope, b"authorization"))
             seen.key = self._control.find_key(secret) if secret else None
             if seen.key is not None or not row.key_in_body:
                 allow(row, seen.key, scope["query_string"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import touchbook
 from touchbook.api import customers, docs, doors, operators, scores
@@ -20,9 +21,19 @@ from touchbook.wiring import Book
 
 
 class Application(FastAPI):
-    """FastAPI, whose description also holds the hot routes that it does not know."""
+    """FastAPI, with the doors before it: what is published does not pay for the framework and its list of routes.
+
+    Its description also holds the hot routes that it does not know.
+    """
 
     operations: Sequence[Operation] = ()
+    entry: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.entry(scope, receive, send)
+
+    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -43,13 +54,14 @@ def create_app(book: Book) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         exception_handlers=dict(HANDLERS),
-        middleware=[Middleware(Edge), Middleware(Failures), Middleware(UndecodedPaths)],
+        middleware=[Middleware(Failures), Middleware(UndecodedPaths)],
     )
     app.state.book = book
     app.operations = (*doors.openapi(), *scores.openapi())
+    door_routes = doors.Doors(book).routes()
     app.router.routes.extend(
         [
-            *doors.Doors(book).routes(),
+            *door_routes,
             *scores.routes(),
             *customers.routes(),
             *operators.routes(),
@@ -58,9 +70,25 @@ def create_app(book: Book) -> FastAPI:
     )
     for route in app.routes:
         guard(route, book)
+    app.entry = Edge(Shortcut(door_routes, app.framework))
     operators.watch(book)
     log_no_paths()
     return app
+
+
+class Shortcut:
+    """Finds a door by one look-up of the path as sent; everything else goes through the framework."""
+
+    def __init__(self, routes: Sequence[Route], framework: ASGIApp) -> None:
+        """`routes` behind their gates."""
+        self._doors: Mapping[bytes, ASGIApp] = {
+            route.path.encode(): Failures(route.app) for route in routes if "POST" in (route.methods or ())
+        }
+        self._framework = framework
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        door = self._doors.get(scope.get("raw_path", b"")) if scope.get("method") == "POST" else None
+        await (door or self._framework)(scope, receive, send)
 
 
 def guard(route: BaseRoute, book: Book) -> None:

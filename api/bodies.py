@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
+from touchbook.api.seen import header_of
 from touchbook.errors import Refused
 from touchbook.schemas.strict_json import JsonInvalid, check, decode, decode_loosely
 
@@ -77,9 +77,8 @@ def _wrong_in(item: Any) -> str | None:
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
     """The body, inflated where it came as gzip. Raises `Refused`: 413 beyond `most` bytes (before or after inflating,
     and before reading where Content-Length tells), 415 for another encoding, 400 for a broken one, 408 when slow."""
-    headers = Headers(scope=scope)
-    inflate = _inflation(headers.get("content-encoding", ""))
-    _check_length(headers.get("content-length"), most)
+    inflate = _inflation(header_of(scope, b"content-encoding") or "")
+    _check_length(header_of(scope, b"content-length"), most)
     try:
         async with asyncio.timeout(SECONDS):
             return await (_gunzipped(receive, most) if inflate else _plain(receive, most))

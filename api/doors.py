@@ -25,10 +25,11 @@ from touchbook.api.access import PUBLISHERS, SEGMENT_PATHS, allow
 from touchbook.api.answers import json_answer
 from touchbook.api.bodies import WrongIn, items_of, read_body
 from touchbook.api.cloudevents import BATCHED, STRUCTURED, events_of
+from touchbook.api.landing import Landing
 from touchbook.api.openapi import Operation, body_of, operation
 from touchbook.api.paths import decoded
 from touchbook.api.problems import problem
-from touchbook.api.seen import seen_of
+from touchbook.api.seen import header_of, seen_of
 from touchbook.errors import Overloaded, Refused, Rejected, TouchbookError
 from touchbook.positions import token_of
 from touchbook.schemas.times import milliseconds
@@ -67,6 +68,7 @@ class Doors:
     def __init__(self, book: Book) -> None:
         self._book = book
         self._in_flight = 0
+        self._landing: Landing | None = None
 
     def routes(self) -> list[Route]:
         doors: list[tuple[str, ASGIApp]] = [
@@ -101,7 +103,7 @@ class Doors:
         if seen.key is None and isinstance(write_key, str):
             seen.key = self._book.control.find_key(write_key)
         key = allow(PUBLISHERS, seen.key)
-        origin = Headers(scope=scope).get("origin")
+        origin = header_of(scope, b"origin")
         if key.origins and origin is not None and origin not in key.origins:
             raise Refused(403, "origin_not_allowed", "expected one of the origins this key was made for")
         return key
@@ -119,12 +121,16 @@ class Doors:
             if large
             else admission.admit(items, publisher, received_at)
         )
-        outcomes = await asyncio.shield(
-            asyncio.wrap_future(future)
-        )  # a cut-off request must not cancel the journal
+        outcomes = await self._landing_here().of(future)
         count(self._book.metrics, key.source, outcomes)
         seen_of(scope).counted = True
         return outcomes
+
+    def _landing_here(self) -> Landing:
+        loop = asyncio.get_running_loop()
+        if self._landing is None or self._landing.loop is not loop:
+            self._landing = Landing(loop)
+        return self._landing
 
     async def preflight(self, request: Request) -> Response:
         """A browser asks before it sends, without the key: origins that any key names may go on."""
@@ -215,7 +221,7 @@ class Counted:
                 self._metrics.refused(seen.source, code)
             raise
         finally:
-            if Headers(scope=scope).get("x-retry-count", "0") not in ("", "0"):
+            if header_of(scope, b"x-retry-count") not in (None, "", "0"):
                 self._metrics.retried(seen.source)
 
 
@@ -255,22 +261,23 @@ def _items_or_error(body: bytes) -> tuple[Any, WrongIn] | Refused:
 
 def count(metrics: Metrics, source: str, outcomes: Sequence[Outcome]) -> None:
     metrics.received(source, len(outcomes))
-    kinds = Counter(one.outcome for one in outcomes)
-    if kinds["accepted"]:
-        metrics.accepted(source, kinds["accepted"])
-    if kinds["duplicate"]:
-        metrics.duplicates(source, kinds["duplicate"])
-    for code, items in Counter(one.code for one in outcomes if one.outcome == "rejected").items():
-        metrics.rejected(source, code, items)
+    for (outcome, code), items in Counter((one.outcome, one.code) for one in outcomes).items():
+        match outcome:
+            case "accepted":
+                metrics.accepted(source, items)
+            case "duplicate":
+                metrics.duplicates(source, items)
+            case "rejected":
+                metrics.rejected(source, code, items)
 
 
 def answer_of(outcomes: Sequence[Outcome]) -> Response:
     """Exactly 200, whatever became of the items: on anything else some SDKs send all of it again, or crash."""
-    kinds = Counter(one.outcome for one in outcomes)
+    kinds = [one.outcome for one in outcomes]
     content = {
         "success": True,
-        "accepted": kinds["accepted"],
-        "duplicates": kinds["duplicate"],
+        "accepted": kinds.count("accepted"),
+        "duplicates": kinds.count("duplicate"),
         "rejected": [
             {"index": index, "code": one.code, "message": one.message}
             for index, one in enumerate(outcomes)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from touchbook.api.seen import Seen, seen_of
+from touchbook.api.seen import Seen, header_of, seen_of
 from touchbook.streams.control import AccessKey
 
 logger = logging.getLogger("touchbook.access")
@@ -47,12 +47,10 @@ class Edge:
             return
         began = time.perf_counter()
         seen = seen_of(scope)
-        status = 0
 
         async def sending(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                seen.status = message["status"]
                 _dress(message, scope, seen)
             await send(message)
 
@@ -61,7 +59,9 @@ class Edge:
         finally:
             if logger.isEnabledFor(logging.INFO):
                 took = (time.perf_counter() - began) * 1000
-                logger.info("%s %s %d %.1f ms %s", scope["method"], seen.route, status, took, seen.source)
+                logger.info(
+                    "%s %s %d %.1f ms %s", scope["method"], seen.route, seen.status, took, seen.source
+                )
 
 
 def _dress(message: Message, scope: Scope, seen: Seen) -> None:
@@ -70,7 +70,7 @@ def _dress(message: Message, scope: Scope, seen: Seen) -> None:
     headers += [header for header in _RAW_HEADERS if header[0] not in said]
     message["headers"] = headers
     if seen.cross_origin:
-        _let_origin_read(MutableHeaders(scope=message), Headers(scope=scope).get("origin"), seen.key)
+        _let_origin_read(MutableHeaders(scope=message), header_of(scope, b"origin"), seen.key)
 
 
 def _let_origin_read(headers: MutableHeaders, origin: str | None, key: AccessKey | None) -> None:

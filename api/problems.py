@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from touchbook.api.answers import encoded
 from touchbook.api.seen import seen_of
@@ -60,11 +60,10 @@ def problem(
     return Response(encoded(content), status, sent, MEDIA_TYPE)
 
 
-async def of_ours(request: Request, error: Exception) -> Response:
+def of_ours(scope: Scope, error: TouchbookError) -> Response:
     """One of our own errors."""
-    assert isinstance(error, TouchbookError)
     if error.status >= 500 and error.status != 503:
-        return of_bug(request.scope, error)
+        return of_bug(scope, error)
     headers = {}
     if isinstance(error, Refused):
         if error.retry_after is not None:
@@ -123,25 +122,20 @@ def of_bug(scope: Scope, error: BaseException) -> Response:
 
 
 class Failures:
-    """The last net: whatever is raised below becomes a problem. An answer that has begun is cut off instead."""
+    """Whatever is raised below becomes a problem. An answer that has begun is cut off instead."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
-            await send(message)
-
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, send)
         except Exception as error:
-            answer = of_bug(scope, error)
-            if not begun:
-                await answer(scope, receive, send)
+            if seen_of(scope).status:
+                of_bug(scope, error)  # for the log alone
+                return
+            answer = of_ours(scope, error) if isinstance(error, TouchbookError) else of_bug(scope, error)
+            await answer(scope, receive, send)
 
 
 def _allowed(request: Request) -> str:
@@ -161,7 +155,6 @@ def _title(status: int) -> str:
 
 
 HANDLERS: Mapping[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
-    TouchbookError: of_ours,
     HTTPException: of_framework,
     RequestValidationError: of_parameters,
 }

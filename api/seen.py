@@ -17,17 +17,27 @@ _NAME = "touchbook.seen"
 
 @dataclass(slots=True)
 class Seen:
-    """`route` is the template of the route that answers; `key` the access key, once it is known; `cross_origin` says
-    that pages of the key's origins may read the answer; `counted`, that the counters know what became of its items."""
+    """`route` is the template of the route that answers; `key` the access key, once it is known; `status` that of the
+    answer, once it has begun; `cross_origin` says that pages of the key's origins may read the answer; `counted`, that
+    the counters know what became of its items."""
 
     route: str = "(no such route)"
     key: AccessKey | None = None
+    status: int = 0
     cross_origin: bool = False
     counted: bool = False
 
     @property
     def source(self) -> str:
         return self.key.source if self.key else NOBODY
+
+
+def header_of(scope: Scope, name: bytes) -> str | None:
+    """The first header of this name, which is lower-case; None where there is none."""
+    for sent, value in scope["headers"]:
+        if sent == name:
+            return str(value, "latin-1")
+    return None
 
 
 def seen_of(scope: Scope) -> Seen:

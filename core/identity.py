@@ -197,6 +197,8 @@ def claims_of(touchpoint: Touchpoint) -> list[Claim]:
     agent's decisions: a note by the same agent that happens to carry two identifiers cannot overrule one.
     """
     decided = touchpoint.type in (LINK, UNLINK)
+    if not decided and touchpoint.identifiers == (touchpoint.subject,):
+        return []  # most touchpoints carry one identifier
     carried = ((touchpoint.subject, other) for other in touchpoint.identifiers)
     strength = CARRIED if decided else min(touchpoint.strength, IDENTIFIED)
     claims = _claims(touchpoint, carried, strength)

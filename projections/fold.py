@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from touchbook.errors import KeyDestroyed
@@ -48,10 +49,10 @@ def fold_touchpoint(
     registers = [*details.registers(), *consents_of(touchpoint)]
     message = details.message() if details.thread is not None else None
     claims = [(id_of(claim.lesser), id_of(claim.greater), claim) for claim in claims_of(touchpoint)]
-    seen = {id_of(identifier): identifier for identifier in touchpoint.identifiers}
+    others = {id_of(other): other for other in touchpoint.identifiers if other != touchpoint.subject}
     for lesser, greater, claim in claims:
-        seen |= {lesser: claim.lesser, greater: claim.greater}
-    seen.pop(record.subject, None)
+        others |= {lesser: claim.lesser, greater: claim.greater}
+    others.pop(record.subject, None)
 
     subject, at, position = record.subject, touchpoint.occurred_at, record.position
     stamp = (at, touchpoint.key)
@@ -66,7 +67,7 @@ def fold_touchpoint(
             ThreadMessage(subject, details.thread, *stamp, role, public, touchpoint.channel)
         )
     changes.see(subject, touchpoint.subject, at, 1, position)
-    for id, identifier in seen.items():
+    for id, identifier in others.items():
         changes.see(id, identifier, at, 0, position)
     for lesser, greater, claim in claims:
         changes.claim(lesser, greater, claim)
@@ -109,7 +110,7 @@ def _entry(
     body: dict[str, Any] = {
         "id": touchpoint.id,
         "data": touchpoint.data,
-        "signals": [list(pair) for pair in signals.items()],
+        "signals": list(signals.items()),
     }
     if shown := {name: value for name, value in fields.items() if touchpoint.data.get(name) != value}:
         body["shown"] = shown
@@ -169,13 +170,14 @@ class Folder:
         """The changes of these records together. Never raises on what a record holds: one whose key is gone leaves an
         "erased" entry and adds nothing; one that cannot be folded leaves an "unreadable" one and is counted."""
         changes = Changes()
+        id_of = cache(self._id_of)  # the same few people come again and again
         for record in records:
-            self._fold_one(changes, record)
+            self._fold_one(changes, record, id_of)
         return changes
 
-    def _fold_one(self, changes: Changes, record: Record) -> None:
+    def _fold_one(self, changes: Changes, record: Record, id_of: Callable[[Identifier], str]) -> None:
         try:
-            fold_touchpoint(changes, record, self._open(record), self._catalogue, self._id_of)
+            fold_touchpoint(changes, record, self._open(record), self._catalogue, id_of)
         except KeyDestroyed:
             changes.entries.append(_placeholder(record, ERASED))
         except Exception as error:  # valid when it was accepted, so this is our bug; the timeline must go on

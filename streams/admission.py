@@ -30,7 +30,7 @@ from touchbook.schemas.touchpoint import (
 )
 from touchbook.sealing import canonical
 from touchbook.streams.control import Control, SetAside
-from touchbook.streams.journal import Appended, Journal
+from touchbook.streams.journal import Appended, Journal, pending
 
 Route = Literal["segment", "cloudevents"]
 
@@ -118,7 +118,7 @@ class Admission:
         """One outcome per item, in their order, once everything is durable: appended or set aside.
 
         Raises `Overloaded` at once, with nothing kept, when the journal's queue is full. A future that fails means
-        "not known: send again with the same ids".
+        "not known: send again with the same ids". It cannot be cancelled.
         """
         touchpoints: list[Touchpoint] = []
         places: list[int] = []
@@ -129,7 +129,7 @@ class Admission:
                 places.append(place)
             except Rejected as reason:
                 rejected[place] = reason
-        done: Future[list[Outcome]] = Future()
+        done: Future[list[Outcome]] = pending()
         if not touchpoints:
             self._settle(done, items, publisher, received_at, {}, rejected)
             return done
@@ -155,7 +155,7 @@ class Admission:
         kept = self._control.get_set_aside(key)
         publisher = Publisher(**kept.inherited["publisher"])
         item = Item(_route(kept.route), kept.item, kept.inherited["batch"], kept.sent_at, kept.fault)
-        done: Future[Outcome] = Future()
+        done: Future[Outcome] = pending()
         try:
             touchpoint = self.touchpoint_of(item, publisher, kept.received_at)
         except Rejected as reason:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from touchbook.identity import IdentityRules
 from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
@@ -25,6 +25,13 @@ class Appended:
 
     outcome: Literal["accepted", "duplicate", "reused"]
     position: int
+
+
+def pending() -> Future[Any]:
+    """A future that cannot be cancelled: a sender who went away must not stop what is being recorded."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
 
 
 class Journal(Protocol):
@@ -63,7 +70,8 @@ class Journal(Protocol):
     def read(self, after: int = 0, limit: int = 1000) -> list[Record]:
         """The records with positions greater than `after`, in order of position, at most `limit`.
 
-        Only durable records are seen. Fewer than `limit` means that these were all at that moment.
+        Only durable records are seen. Where bodies are large there may be fewer than `limit`, so that a stretch fits
+        into memory; none means that there were none at that moment.
         """
         ...
 

@@ -9,6 +9,7 @@ a whole request that was refused counts as one received and one refused. So at a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -52,25 +53,25 @@ class Metrics:
 
     def received(self, source: str, items: int) -> None:
         """`items` came in. Called together with what became of them, never before that is known."""
-        self._received.labels(source).inc(items)
+        self._received(source).inc(items)
 
     def accepted(self, source: str, items: int) -> None:
-        self._accepted.labels(source).inc(items)
+        self._accepted(source).inc(items)
 
     def duplicates(self, source: str, items: int) -> None:
-        self._duplicates.labels(source).inc(items)
+        self._duplicates(source).inc(items)
 
     def rejected(self, source: str, code: str, items: int = 1) -> None:
-        self._rejected.labels(source, code).inc(items)
+        self._rejected(source, code).inc(items)
 
     def refused(self, source: str, code: str) -> None:
         """A whole request was turned away: one received and one refused."""
-        self._received.labels(source).inc()
-        self._refused.labels(source, code).inc()
+        self._received(source).inc()
+        self._refused(source, code).inc()
 
     def retried(self, source: str) -> None:
         """A client said that this request is a retry."""
-        self._retries.labels(source).inc()
+        self._retries(source).inc()
 
     def observe_append(self, seconds: float) -> None:
         self._append.observe(seconds)
@@ -101,8 +102,9 @@ class Metrics:
         samples = (sample for family in self._registry.collect() for sample in family.samples)
         return int(sum(sample.value for sample in samples if sample.name == f"touchbook_{name}_total"))
 
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        return Counter(f"touchbook_{name}", meaning, labels, registry=self._registry)
+    def _counter(self, name: str, meaning: str, *labels: str) -> Callable[..., Counter]:
+        """Answers the counter of each combination of labels: of sources and codes there are few, and it keeps them."""
+        return cache(Counter(f"touchbook_{name}", meaning, labels, registry=self._registry).labels)
 
 
 class _Level(Collector):

@@ -16,7 +16,7 @@ from touchbook.streams.journal import Journal
 Progress = Callable[[int, int], None]
 """Told (folded so far, journal's head) after every batch."""
 
-BATCH = 10_000
+BATCH = 5_000
 
 
 def rebuild(

@@ -123,11 +123,10 @@ def viewed(pen: Pen, product: Product) -> Data:
 
 
 def leaves_a_cart(pen: Pen, age: float) -> None:
-    product = pen.rng.choice(PRODUCTS)
-    chosen = Data(action="added", **viewed(pen, product))
-    pen.tell("website", pen.on(age) - 3 * MINUTE, "cart_changed", **chosen)
+    product, at = pen.rng.choice(PRODUCTS), pen.on(age)
+    pen.tell("website", at - 3 * MINUTE, "cart_changed", action="added", **viewed(pen, product))
     cart = Data(cart_id=pen.number("cart"), items=[pen.line(product)], **pen.price_of(product))
-    pen.tell("website", pen.on(age), "cart_abandoned", **cart)
+    pen.tell("website", at, "cart_abandoned", **cart)
 
 
 def is_recommended(pen: Pen, age: float, then: str = "shown") -> None:

@@ -31,9 +31,8 @@ from touchbook.streams.backends.sqlite_writer import (
     Writer,
     draft_of,
     last_record,
-    pending,
 )
-from touchbook.streams.journal import Appended
+from touchbook.streams.journal import Appended, pending
 from touchbook.streams.keyring import Keyring
 
 FILE = "journal.sqlite"
@@ -43,6 +42,8 @@ MAX_QUEUE = 20_000
 """Touchpoints that may wait for the writer."""
 MAX_DRAIN = 5_000
 """Touchpoints committed at once, unless one batch alone is larger."""
+MAX_READ_BYTES = 32 * 1024 * 1024
+"""Sealed bodies read at once add up to this and one more body at most: opened and folded they take several times it."""
 POLL_SECONDS = 0.1
 """How often a process that is not the writer looks for new records while it waits."""
 
@@ -121,8 +122,18 @@ class SqliteJournal:
         return erasure.future
 
     def read(self, after: int = 0, limit: int = 1000) -> list[Record]:
-        with self._readers.one() as db:
-            return [Record(*row) for row in db.execute(statement("journal_read"), (after, limit)).fetchall()]
+        records: list[Record] = []
+        size = 0
+        with (
+            self._readers.one() as db,
+            closing(db.execute(statement("journal_read"), (after, limit))) as rows,
+        ):
+            for row in rows:
+                records.append(Record(*row))
+                size += len(records[-1].body)
+                if size >= MAX_READ_BYTES:
+                    break
+        return records
 
     def open(self, record: Record) -> Touchpoint:
         return decode_body(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from itertools import chain, count, islice, repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from touchbook.errors import BodyUnreadable, JournalUnavailable, KeyDestroyed, Overloaded
 from touchbook.schemas.touchpoint import Touchpoint
@@ -66,20 +66,22 @@ class Queue:
         self._jobs: deque[tuple[Job, int]] = deque()
         self._waiting = 0
         self._closed: str | None = None
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     def room(self) -> int:
-        with self._changed:
-            self._check_open()
-            return self._room()
+        """How many touchpoints `put` would take now; the look at one number needs no lock."""
+        self._check_open()
+        return max(0, self._size - self._waiting)
 
     def check(self, touchpoints: int) -> None:
-        with self._changed:
-            self._check(touchpoints)
+        """Raises what `put` would raise now."""
+        if touchpoints > self.room() and self._waiting:
+            raise Overloaded
 
     def put(self, job: Job, touchpoints: int = 0) -> None:
-        with self._changed:
-            self._check(touchpoints)
+        with self._lock:
+            self.check(touchpoints)
             self._jobs.append((job, touchpoints))
             self._waiting += touchpoints
             self._changed.notify()
@@ -107,14 +109,6 @@ class Queue:
         with self._changed:
             self._closed = self._closed or why
             self._changed.notify_all()
-
-    def _check(self, touchpoints: int) -> None:
-        self._check_open()
-        if self._waiting and touchpoints > self._room():
-            raise Overloaded
-
-    def _room(self) -> int:
-        return max(0, self._size - self._waiting)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -261,13 +255,6 @@ def draft_of(touchpoint: Touchpoint, subject: str) -> Draft:
         touchpoint.key, source, type_, touchpoint.version, channel, subject,
         touchpoint.occurred_at, touchpoint.digest, encode_body(touchpoint),
     )  # fmt: skip
-
-
-def pending() -> Future[Any]:
-    """A future that cannot be cancelled: a sender who went away must not stop what is being recorded."""
-    future: Future[Any] = Future()
-    future.set_running_or_notify_cancel()
-    return future
 
 
 def _fail(jobs: Iterable[Job], why: str, error: Exception | None = None) -> None:

@@ -26,6 +26,7 @@ from touchbook.errors import (
     WrongMasterKey,
 )
 from touchbook.schemas.touchpoint import Identifier
+from touchbook.streams.backends import sqlite_journal
 from touchbook.streams.backends.sqlite import statement
 from touchbook.streams.backends.sqlite_journal import SqliteJournal
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
@@ -397,6 +398,19 @@ def started(directory: Path, program: str) -> subprocess.Popen[str]:
 
 
 # Details
+
+
+def test_large_bodies_are_read_a_stretch_at_a_time_and_none_is_left_out(
+    open_journal: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = open_journal()
+    journal.append(many(20)).result(30)
+    monkeypatch.setattr(sqlite_journal, "MAX_READ_BYTES", 3 * max(len(one.body) for one in journal.read()))
+    found: list[int] = []
+    while stretch := journal.read(found[-1] if found else 0):
+        assert 1 <= len(stretch) <= 5
+        found += [record.position for record in stretch]
+    assert found == list(range(1, 21))
 
 
 def test_a_batch_of_any_size_is_recorded_whole_and_in_order(open_journal: Open) -> None:
