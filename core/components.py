@@ -8,6 +8,7 @@ not exist.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
@@ -77,7 +78,7 @@ def rows_on(rows: Aged, signals: Iterable[str], ages: Iterable[int]) -> list[tup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Component:
+class Component(ABC):
     """One line of a scorecard: where its points come from, and `why` it is there.
 
     `lines(rows)`       its rows; the component is by definition their sum
@@ -91,14 +92,14 @@ class Component:
     why: str
     signals: tuple[str, ...] = ()
 
-    def lines(self, rows: Aged) -> list[Line]:
-        raise NotImplementedError
+    @abstractmethod
+    def lines(self, rows: Aged) -> list[Line]: ...
 
-    def most(self, rows: Aged, days: int) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def most(self, rows: Aged, days: int) -> int: ...
 
-    def largest(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def largest(self) -> int: ...
 
     def behind(self, rows: Aged, signal: str, age: int) -> list[tuple[str, int]]:
         return rows_on(rows, self.signals, [age])
