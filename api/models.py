@@ -444,7 +444,8 @@ class Topic(Answer, json_schema_extra=_example({"topic": "delivery", "type": "ch
 
 
 class Context(Answer):
-    """What a channel needs before it speaks, in one read. Keys of role read-scores see neither name nor traits."""
+    """What a channel needs before it speaks, in one read. Keys of role read-scores see neither name nor traits, nor
+    what anybody wrote: titles and promises' words are null, and there are no topics."""
 
     model_config = ConfigDict(
         extra="forbid",

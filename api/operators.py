@@ -28,7 +28,7 @@ from touchbook.schemas.catalogue import CATALOGUE
 from touchbook.schemas.details import Details
 from touchbook.schemas.publishing import description_of, schema_of
 from touchbook.schemas.times import rfc3339
-from touchbook.streams.control import AccessKey, SetAside
+from touchbook.streams.control import AccessKey
 from touchbook.streams.metrics import CONTENT_TYPE
 from touchbook.wiring import Book
 
@@ -53,7 +53,7 @@ async def list_set_aside(
         raise Refused(403, "key_public", "expected a server-side key: this one sits in a web page")
     source = None if key.role == "admin" else key.source
     items, following = await run_sync(_book(request).control.list_set_aside, source, limit, cursor)
-    return json_answer({"items": [_set_aside(item) for item in items], "next": following})
+    return json_answer({"items": [item.to_json() for item in items], "next": following})
 
 
 @router.post(
@@ -202,17 +202,6 @@ def _journal(book: Book) -> str:
         return OK if book.journal.room() > 0 else "its queue is full"
     except JournalUnavailable:
         return "it takes nothing; the log says why"
-
-
-def _set_aside(item: SetAside) -> dict[str, Any]:
-    return {
-        "key": item.key,
-        "reason": item.reason,
-        "code": item.code,
-        "source": item.source,
-        "received_at": rfc3339(item.received_at),
-        "raw": item.item,
-    }
 
 
 def _shown(key: AccessKey) -> dict[str, Any]:

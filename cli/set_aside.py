@@ -163,22 +163,8 @@ class _InDirectory:
         self._source = source
 
     def page(self, limit: int, cursor: str | None) -> dict[str, Any]:
-
-        from touchbook.schemas.times import rfc3339
-
         items, following = self._book.control.list_set_aside(self._source, limit, cursor)
-        shown = [
-            {
-                "key": item.key,
-                "reason": item.reason,
-                "code": item.code,
-                "source": item.source,
-                "received_at": rfc3339(item.received_at),
-                "raw": item.item,
-            }
-            for item in items
-        ]
-        return {"items": shown, "next": following}
+        return {"items": [item.to_json() for item in items], "next": following}
 
     def redrive(self, key: str) -> dict[str, Any]:
         from touchbook.positions import token_of

@@ -23,9 +23,9 @@ def contact(
 ) -> dict[str, Any]:
     """Per channel {"allowed", "reasons"}; reasons name what denies, or what allows.
 
-    Do-not-contact denies all. Offer, survey and teach need a granted consent for that purpose. A consent withdrawn,
-    quiet hours and `exhausted` fatigue deny all but service. Channels he named as preferred exclude the others for
-    what is not service.
+    Do-not-contact denies all. Offer, survey and teach need a granted consent for that purpose. A consent withdrawn, a
+    wished frequency of `never`, quiet hours and `exhausted` fatigue deny all but service. Channels he named as
+    preferred exclude the others for what is not service.
     """
     wished = [name for name in preferences.get("channels") or () if isinstance(name, str)]
     channels = dict.fromkeys([*wished, *used, *CHANNELS])

@@ -19,8 +19,9 @@ TOPIC_FIELDS = ("topic", "subject", "title", "category", "name")
 def open_matters(
     settings: list[Setting], messages: list[ThreadMessage], now: int, with_texts: bool
 ) -> dict[str, Any]:
-    """Open cases, unanswered requests, and promises not kept, the most urgent first. Ages are UTC days begun since, so
-    that an answer changes at midnight only. Without texts neither titles nor promises' words are told."""
+    """Open cases, the oldest first; unanswered requests, the longest waiting first; promises not kept, the earliest due
+    first. Ages are UTC days begun since, so that they change at midnight only. Without texts neither titles nor
+    promises' words are told."""
     today = day_of(now)
     return {
         "cases": [

@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 
 from touchbook.errors import AccessKeyUnknown, KeyDestroyed, Refused, SetAsideUnknown
 from touchbook.schemas.strict_json import JsonInvalid, decode
+from touchbook.schemas.times import rfc3339
 from touchbook.sealing import new_key_id, seal, unseal
 from touchbook.streams.backends.sqlite import connect, create_tables, statement, transaction
 from touchbook.streams.keyring import Keyring
@@ -88,11 +89,23 @@ class SetAside:
 
     @property
     def fault(self) -> str | None:
+        """Why it is no such JSON; None where it is."""
         try:
             decode(self.raw)
         except JsonInvalid as error:
             return str(error)
         return None
+
+    def to_json(self) -> dict[str, Any]:
+        """As those see it who may look at what was set aside."""
+        return {
+            "key": self.key,
+            "reason": self.reason,
+            "code": self.code,
+            "source": self.source,
+            "received_at": rfc3339(self.received_at),
+            "raw": self.item,
+        }
 
 
 class Control:

@@ -334,8 +334,10 @@ def test_agents_publish_notes_and_nothing_else(server: Server) -> None:
 # Pages of other origins
 
 
-def preflight(server: Server, origin: str, path: str = "/v1/batch") -> httpx.Response:
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+def preflight(
+    server: Server, origin: str, path: str = "/v1/batch", wanted: str = "authorization"
+) -> httpx.Response:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": wanted}
     return server.http.options(path, headers={"Origin": origin, **asked})
 
 
@@ -362,6 +364,14 @@ def test_a_key_with_origins_is_answered_to_these_origins_alone(server: Server) -
     assert "access-control-allow-origin" not in refused.headers
     broken = server.http.post("/v1/t", content=b"{", headers={"Origin": ORIGIN, **basic(key)})
     assert (broken.status_code, broken.headers["access-control-allow-origin"]) == (400, ORIGIN)
+
+
+def test_a_page_may_send_a_cloudevent_in_headers_and_no_other_header_of_its_choice(server: Server) -> None:
+    server.key(origins=(ORIGIN,))
+    asked = preflight(server, ORIGIN, "/v1/events", "authorization, ce-id,ce-specversion, x-other")
+    allowed = asked.headers["access-control-allow-headers"].lower().split(", ")
+    assert {"authorization", "ce-id", "ce-specversion"} <= set(allowed)
+    assert "x-other" not in allowed
 
 
 def test_the_browser_sdk_is_told_where_to_send(server: Server) -> None:

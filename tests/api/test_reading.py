@@ -230,6 +230,22 @@ def test_keys_that_read_scores_see_neither_name_nor_traits_nor_words(server: Ser
     )
 
 
+def test_keys_that_read_scores_see_that_a_matter_is_open_and_none_of_its_words(server: Server) -> None:
+    who = {"identifiers": {"user_id": "42"}}
+    server.event(chat(type="case_opened", data={**who, "case_id": "C-7", "title": "The lamp is broken"}))
+    promise = {"promise_id": "p-1", "what": "A new lamp by Friday", "due": "2099-01-01T00:00:00Z"}
+    server.event(chat(type="promise_made", data={**who, **promise}))
+    told = server.get(f"{C}/context").json()
+    assert told["open"]["cases"][0]["title"] == "The lamp is broken"
+    assert told["open"]["promises"][0]["what"] == "A new lamp by Friday"
+    assert told["last_topics"]
+    kept = server.get(f"{C}/context", role="read-scores")
+    assert "lamp" not in kept.text
+    assert [case["id"] for case in kept.json()["open"]["cases"]] == ["C-7"]
+    assert [promise["state"] for promise in kept.json()["open"]["promises"]] == ["open"]
+    assert kept.json()["last_topics"] == []
+
+
 def test_a_channel_shows_the_customer_only_what_is_his(server: Server) -> None:
     note = {"identifiers": {"user_id": "42"}, "text": "Be careful."}
     server.event(chat())

@@ -85,6 +85,13 @@ def test_quiet_hours_and_exhaustion_deny_all_but_service(
     assert (reason in why) is (purpose != "service")
 
 
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_who_wants_to_hear_nothing_hears_of_service_alone(purpose: str) -> None:
+    told = reasons(purpose, preferences={"frequency": "never"}, consents=GRANTED)
+    expected = (True, ["no_objection"]) if purpose == "service" else (False, ["frequency_never"])
+    assert told == expected
+
+
 def test_every_ground_that_denies_is_named() -> None:
     known = {"preferences": {"hours": NOON_IS_QUIET, "channels": ["phone"]}, "fatigue": "exhausted"}
     _, why = reasons("offer", **known)
