@@ -14,7 +14,7 @@ WORKERS ?= 2
 LOCK := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help demo test check format lint types layers pytest bench schemas lock clean
+.PHONY: help demo test check format lint types layers pytest bench overload faults fuzz reference schemas lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,18 +44,36 @@ pytest: $(VENV)/.test ## The tests; ARGS="-k name" for some of them
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 bench: $(VENV)/.test ## How fast it is here, beside plain baselines of the same run
-	$(BIN)/python -m benchmarks.path
+	$(BIN)/python -m benchmarks $(ARGS)
+
+overload: $(VENV)/.test ## Ten times what it holds, slow clients, SIGTERM; ARGS="--size 100"
+	$(BIN)/python -m benchmarks.overload $(ARGS)
+
+faults: $(VENV)/.test ## Kill it, fail its disk, cut its power; ARGS="--cycles 500 --seed 7"
+	$(BIN)/python -m tests.faults --cycles 50 $(ARGS)
+
+FUZZ_SECONDS ?= 300
+FUZZ_EXAMPLES ?= 50
+fuzz: $(VENV)/.fuzz ## Look for input that breaks it, for FUZZ_SECONDS; corpus and findings in .fuzz/
+	mkdir -p .fuzz/corpus
+	cd .fuzz && PYTHONPATH=.. ../$(BIN)/python -m tests.fuzz.decoder $(FUZZ_SECONDS) corpus
+	$(BIN)/python -m tests.fuzz.api $(FUZZ_EXAMPLES)
+
+reference: $(VENV)/.test ## Write docs/reference/ anew from the code
+	$(BIN)/python -m tools.reference
 
 schemas: $(VENV)/.test ## Write schemas/published/ anew from the catalogue
 	$(BIN)/python -m touchbook.schemas.publishing
 
 lock: $(VENV)/.test ## Write requirements/*.txt anew; ARGS=--upgrade for newer versions
 	$(LOCK) $(ARGS) --extra test --output-file requirements/test.txt pyproject.toml requirements/*.in
+	$(LOCK) $(ARGS) --extra fuzz --constraint requirements/test.txt --output-file requirements/fuzz.txt \
+		pyproject.toml requirements/build.in
 	$(LOCK) $(ARGS) --extra demo --constraint requirements/test.txt --output-file requirements/demo.txt \
 		pyproject.toml requirements/build.in
 
 clean: ## Remove what these targets made, .venv too
-	rm -rf $(VENV) .types build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .types .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The package is spread over folders named after what they hold; type checkers and import-linter want them as one.
 .PHONY: .types
@@ -78,5 +96,9 @@ endef
 $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(BIN)/python
 	$(call install,demo)
 
-$(VENV)/.test: requirements/test.txt pyproject.toml | $(BIN)/python
+$(VENV)/.test: requirements/test.txt requirements/data.txt pyproject.toml | $(BIN)/python
+	$(INSTALL) --require-hashes --no-deps --requirement requirements/data.txt
 	$(call install,test)
+
+$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.test
+	$(call install,fuzz)

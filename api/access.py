@@ -6,13 +6,13 @@ A route without a row cannot be served: the application does not start with one.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from touchbook.api.limits import Rates
 from touchbook.api.seen import header_of, seen_of
 from touchbook.errors import Refused
 from touchbook.streams.control import ROLES, AccessKey, Control
@@ -79,6 +79,9 @@ TABLE: Mapping[str, Row] = {
     "GET /v1/keys": ADMINS,
     "POST /v1/keys": ADMINS,
     "DELETE /v1/keys/{id}": ADMINS,
+    "POST /v1/customers:erase": ADMINS,
+    "GET /v1/erasures": ADMINS,
+    "GET /v1/erasures/{id}": ADMINS,
     "GET /healthz": ANYONE,
     "GET /readyz": ANYONE,
     "GET /metrics": ANYONE,
@@ -91,12 +94,15 @@ TABLE: Mapping[str, Row] = {
 class Gate:
     """Stands before one route and lets through whom the table names."""
 
-    def __init__(self, app: ASGIApp, route: str, rows: Mapping[str, Row], control: Control) -> None:
+    def __init__(
+        self, app: ASGIApp, route: str, rows: Mapping[str, Row], control: Control, rates: Rates
+    ) -> None:
         """`rows` by method."""
         self._app = app
         self._route = route
         self._rows = rows
         self._control = control
+        self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         seen = seen_of(scope)
@@ -106,7 +112,7 @@ class Gate:
             secret = secret_of(header_of(scope, b"authorization"))
             seen.key = self._control.find_key(secret) if secret else None
             if seen.key is not None or not row.key_in_body:
-                allow(row, seen.key, scope["query_string"])
+                self._rates.pass_one(allow(row, seen.key, scope["query_string"]))
         await self._app(scope, receive, send)
 
 
@@ -144,5 +150,5 @@ def secret_of(authorization: str | None) -> str | None:
         return None
     try:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[0] or None
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, no UTF-8, or letters that no base64 has
         return None

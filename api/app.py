@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import touchbook
-from touchbook.api import customers, docs, doors, operators, scores
+from touchbook.api import customers, docs, doors, erasure, operators, scores
 from touchbook.api.access import TABLE, Gate, Row
 from touchbook.api.edge import Edge, log_no_paths
+from touchbook.api.limits import UNLIMITED, Limits, Rates
 from touchbook.api.openapi import Operation, describe
 from touchbook.api.paths import UndecodedPaths
 from touchbook.api.problems import HANDLERS, Failures
@@ -57,46 +59,63 @@ def create_app(book: Book) -> FastAPI:
         middleware=[Middleware(Failures), Middleware(UndecodedPaths)],
     )
     app.state.book = book
+    # They take turns anyway, and those that wait shall not hold every thread.
+    app.state.erasing = CapacityLimiter(1)
+    app.state.limits = limits = Limits(book)
     app.operations = (*doors.openapi(), *scores.openapi())
-    door_routes = doors.Doors(book).routes()
+    door_routes = doors.Doors(book, limits).routes()
+    score_routes = scores.routes(book)
     app.router.routes.extend(
         [
             *door_routes,
-            *scores.routes(),
+            *score_routes,
             *customers.routes(),
             *operators.routes(),
+            *erasure.routes(),
             *docs.routes(),
         ]
     )
     for route in app.routes:
-        guard(route, book)
-    app.entry = Edge(Shortcut(door_routes, app.framework))
+        guard(route, book, limits.rates)
+    app.entry = Edge(Shortcut(app, door_routes, score_routes))
     operators.watch(book)
     log_no_paths()
     return app
 
 
 class Shortcut:
-    """Finds a door by one look-up of the path as sent; everything else goes through the framework."""
+    """Finds a door by one look-up of the path as sent, and a customer's scores by the path's ends; everything else goes
+    through the framework."""
 
-    def __init__(self, routes: Sequence[Route], framework: ASGIApp) -> None:
-        """`routes` behind their gates."""
+    def __init__(self, app: Application, door_routes: Sequence[Route], score_routes: Sequence[Route]) -> None:
+        """The routes are behind their gates."""
+        self._app = app
         self._doors: Mapping[bytes, ASGIApp] = {
-            route.path.encode(): Failures(route.app) for route in routes if "POST" in (route.methods or ())
+            route.path.encode(): Failures(route.app)
+            for route in door_routes
+            if "POST" in (route.methods or ())
         }
-        self._framework = framework
+        read_scores = next(route for route in score_routes if route.path == scores.SCORES_PATH)
+        self._scores = Failures(UndecodedPaths(read_scores.app))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        door = self._doors.get(scope.get("raw_path", b"")) if scope.get("method") == "POST" else None
-        await (door or self._framework)(scope, receive, send)
+        found: ASGIApp | None = None
+        if scope.get("method") == "POST":
+            found = self._doors.get(scope.get("raw_path", b""))
+        elif scope.get("method") == "GET":
+            ref = scores.ref_of(scope.get("raw_path", b""))
+            if ref is not None:
+                scope.update(app=self._app, path_params={"ref": ref})
+                found = self._scores
+        await (found or self._app.framework)(scope, receive, send)
 
 
-def guard(route: BaseRoute, book: Book) -> None:
+def guard(route: BaseRoute, book: Book, rates: Rates = UNLIMITED) -> None:
     """Puts the gate before a route, and before the gate of a door the counter of what is refused there."""
     if not isinstance(route, Route):
         raise LookupError(f"{route} is no single route, so no row can say who may use it")
     rows = {method: row_of(method, route.path) for method in route.methods or ()}
-    route.app = Gate(route.app, route.path, rows, book.control)
+    route.app = Gate(route.app, route.path, rows, book.control, rates)
     if "POST" in rows and route.path in doors.PATHS:
         route.app = doors.Counted(route.app, book.metrics)
 

@@ -29,7 +29,7 @@ def events_of(headers: Headers, body: bytes) -> tuple[list[Any], bool, WrongIn]:
     The mode is told by the Content-Type, else by a `ce-specversion` header, else by the JSON itself: an array is a
     batch. What is in a batch is not looked at: each event is judged alone."""
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != STRUCTURED and media_type != BATCHED and "ce-specversion" in headers:
+    if media_type not in (STRUCTURED, BATCHED) and "ce-specversion" in headers:
         data, wrong_in = items_of(body) if body else (None, nothing_wrong)
         return [_binary(headers, data)], True, wrong_in
     content, wrong_in = items_of(body)
@@ -51,6 +51,8 @@ def _binary(headers: Headers, data: Any) -> dict[str, Any]:
     for name, value in headers.items():
         if name.startswith("ce-"):
             attribute = name[3:]
+            if attribute == "data" or not attribute:
+                raise Refused(400, "header_invalid", f"{name}: expected the name of an attribute after ce-")
             if attribute in event:
                 raise Refused(400, "header_repeated", f"{name}: expected at most once")
             event[attribute] = _header_value(name, value)
@@ -82,7 +84,7 @@ def plain(event: Any) -> Any:
     if not isinstance(event, dict):
         return event
     read = {
-        name: value if name == "data" else _attribute(value)
+        name: value if name == "data" or type(value) is str else _attribute(value)
         for name, value in event.items()
         if value is not None
     }

@@ -55,6 +55,9 @@ IfNoneMatch = Annotated[
 ]
 AcceptLanguage = Annotated[str | None, Header(description="The language of the words: en (default) or ru.")]
 Short = Annotated[str | None, Query(max_length=200)]
+Cursor = Annotated[
+    str | None, Query(max_length=500, description="`next` of an earlier answer, to go on from there.")
+]
 
 
 async def polling(
@@ -64,13 +67,15 @@ async def polling(
 
 
 async def filters(
-    channel: Short = None,
-    family: Short = None,
-    type: Short = None,
-    thread: Short = None,
+    channel: Annotated[Short, Query(description="Only this channel.")] = None,
+    family: Annotated[Short, Query(description="Only this family of types.")] = None,
+    type: Annotated[Short, Query(description="Only this type.")] = None,
+    thread: Annotated[Short, Query(description="Only this conversation, case or order.")] = None,
     from_: Annotated[Short, Query(alias="from", description="A time, or a day from its beginning.")] = None,
     to: Annotated[Short, Query(description="A time, exclusive, or a day to its end.")] = None,
-    direction: Direction | None = None,
+    direction: Annotated[
+        Direction | None, Query(description="in: from the customer; out: to him; internal: neither.")
+    ] = None,
     text: Annotated[Short, Query(description="In the words shown, or in any text of the data.")] = None,
     audience: Annotated[
         Literal["agent", "customer"], Query(description="customer: only what he himself may see.")
@@ -116,7 +121,13 @@ async def look_up(request: Request) -> Response:
 
 
 @router.get(f"{CUSTOMER}/context", tags=["channels"], response_model=models.Context, dependencies=[Poll])
-async def read_context(request: Request, ref: Ref, purpose: Purpose = "service") -> Response:
+async def read_context(
+    request: Request,
+    ref: Ref,
+    purpose: Annotated[
+        Purpose, Query(description="Why the channel wants to speak to him; `contact` answers for it.")
+    ] = "service",
+) -> Response:
     """What a channel needs before it speaks, in one read; `contact` says whether it may, for this purpose."""
     asked = Asked.of(request)
     customers = asked.book.customers
@@ -132,8 +143,8 @@ async def read_timeline(
     request: Request,
     ref: Ref,
     filters: Filters,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="Most touchpoints in one answer.")] = 50,
+    cursor: Cursor = None,
     accept_language: AcceptLanguage = None,
 ) -> Response:
     """What happened, newest first, over all members. A key of role channel reads it with audience=customer."""
@@ -179,7 +190,7 @@ async def follow_timeline(
 async def explain_score(
     request: Request,
     ref: Ref,
-    name: str,
+    name: Annotated[str, Path(description="The score, as GET /v1/scorecards names it.")],
     at: Day = None,
     without: Annotated[
         str | None, Query(description="A touchpoint's key: the score had it not counted.")

@@ -1,13 +1,22 @@
-"""The outermost layer: the headers every answer carries, cross-origin answers, and one log line for each request."""
+"""The outermost layer: the headers every answer carries, cross-origin answers, and one log line for each request.
+
+A request that published is told at level debug, every other at info: of those there are thousands a second, each line
+takes a tenth of what the request does, and the metrics count them anyway.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from touchbook.api.answers import send_json
+from touchbook.api.limits import STOPPING
+from touchbook.api.problems import of_ours
 from touchbook.api.seen import Seen, header_of, seen_of
 from touchbook.streams.control import AccessKey
 
@@ -22,6 +31,11 @@ HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
 """What every answer carries unless its route says otherwise: answers hold personal data, so nothing may keep them."""
+
+WHOLE = "touchbook.whole"
+"""Where a request's scope says who takes a whole answer at once, instead of its head and its body."""
+Whole = Callable[[bytes, bytes], bool]
+"""Takes the headers of a 200 but for its length, as they go out, and its body. False: it has to go the usual way."""
 
 _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
@@ -56,12 +70,27 @@ class Edge:
 
         try:
             await self._app(scope, receive, sending)
+        except (
+            asyncio.CancelledError
+        ):  # nobody but a server that has waited long enough for this answer does so
+            if not seen.status:
+                await of_ours(scope, STOPPING)(scope, receive, sending)
         finally:
-            if logger.isEnabledFor(logging.INFO):
+            level = logging.DEBUG if seen.counted and seen.status == 200 else logging.INFO
+            if logger.isEnabledFor(level):
                 took = (time.perf_counter() - began) * 1000
-                logger.info(
-                    "%s %s %d %.1f ms %s", scope["method"], seen.route, seen.status, took, seen.source
+                logger.log(
+                    level, "%s %s %d %.1f ms %s", scope["method"], seen.route, seen.status, took, seen.source
                 )
+
+
+async def send_published(scope: Scope, send: Send, body: bytes) -> None:
+    """The answer of a door: in one piece where whoever received the request takes it so and no other origin asks."""
+    whole: Whole | None = scope.get(WHOLE)
+    if whole is not None and header_of(scope, b"origin") is None and whole(_PUBLISHED, body):
+        seen_of(scope).status = 200
+    else:
+        await send_json(send, body)
 
 
 def _dress(message: Message, scope: Scope, seen: Seen) -> None:
@@ -80,3 +109,13 @@ def _let_origin_read(headers: MutableHeaders, origin: str | None, key: AccessKey
         headers["Access-Control-Allow-Origin"] = origin
         headers["Access-Control-Expose-Headers"] = "Retry-After"
         headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+
+
+def _head_of_published() -> bytes:
+    """The headers of a door's answer but for its length, as they go out."""
+    message: Message = {"headers": [(b"content-type", b"application/json")]}
+    _dress(message, {"type": "http", "headers": []}, Seen(cross_origin=True))
+    return b"".join(b"%b: %b\r\n" % header for header in message["headers"])
+
+
+_PUBLISHED = _head_of_published()

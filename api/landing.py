@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
 
 
 class Landing:
-    """Waits on one event loop for the futures of other threads, as `asyncio.wrap_future` would; but that calls into the
-    loop once for each future, and this once for a whole group commit.
+    """Waits on one event loop for what other threads tell, as `asyncio.wrap_future` would for futures; but that calls
+    into the loop once for each, and this once for a whole group commit.
 
-    A waiter that is cancelled leaves its future alone."""
+    A waiter that is cancelled leaves alone what it waited for."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._settled: deque[asyncio.Future[None]] = deque()
+        self._settled: deque[tuple[asyncio.Future[Any], Any]] = deque()
         self._called = False
+
+    def place(self) -> tuple[asyncio.Future[Any], Callable[[Any], None]]:
+        """A waiter, and what any thread tells its end to: a result, or an exception to be raised."""
+        waiter = self.loop.create_future()
+        return waiter, partial(self._land, waiter)
 
     async def of(self, future: Future[_Result]) -> _Result:
         """What the future ends with: its result, or its exception raised."""
-        waiter: asyncio.Future[None] = self.loop.create_future()
-        future.add_done_callback(lambda _: self._land(waiter))
-        await waiter
-        return future.result()
+        waiter, told = self.place()
+        future.add_done_callback(told)
+        settled: Future[_Result] = await waiter
+        return settled.result()
 
-    def _land(self, waiter: asyncio.Future[None]) -> None:
+    def _land(self, waiter: asyncio.Future[Any], end: Any) -> None:
         """From any thread. Who finds the loop called already may rely on that call: it takes all that is there after
         it has said that it came."""
-        self._settled.append(waiter)
+        self._settled.append((waiter, end))
         if not self._called and not self.loop.is_closed():
             self._called = True
             self.loop.call_soon_threadsafe(self._wake)
@@ -39,6 +46,10 @@ class Landing:
     def _wake(self) -> None:
         self._called = False
         while self._settled:
-            waiter = self._settled.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            waiter, end = self._settled.popleft()
+            if waiter.done():
+                continue
+            if isinstance(end, Exception):
+                waiter.set_exception(end)
+            else:
+                waiter.set_result(end)

@@ -3,11 +3,12 @@ holds every one of them against its model here."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from touchbook.schemas.details import Direction
+from touchbook.schemas.envelope import ID_PATTERN
 from touchbook.streams.control import KeyRole
 
 Time = Annotated[
@@ -22,6 +23,7 @@ Day = Annotated[
     str, Field(pattern=r"^\d{4}-\d\d-\d\d$", description="A UTC day, YYYY-MM-DD.", examples=["2026-03-02"])
 ]
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["9f86d081884c7d659a2feaa0c55ad015"])]
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
 Position = Annotated[
     str, Field(description="An opaque token: compared only by the server.", examples=["j1.1042"])
 ]
@@ -99,7 +101,7 @@ class Segment(Open):
 
     userId: str | None = None  # noqa: N815  (Segment's own names)
     anonymousId: str | None = None  # noqa: N815
-    messageId: str | None = Field(None, description="A retry has the same.")  # noqa: N815
+    messageId: Id | None = Field(None, description="A retry has the same.")  # noqa: N815
     timestamp: str | None = Field(None, description="When it happened, RFC 3339.")
     sentAt: str | None = Field(None, description="When it was sent, by the same clock.")  # noqa: N815
     context: dict[str, Any] | None = None
@@ -230,7 +232,7 @@ class CloudEvent(Open):
     model_config = ConfigDict(json_schema_extra=_example(_EVENT))
 
     specversion: Literal["1.0"]
-    id: str
+    id: Id
     source: str = Field(description="The source your key belongs to.")
     type: str = Field(description="One of GET /v1/schemas; others are welcome too.")
     time: str | None = Field(None, description="When it happened, RFC 3339.")
@@ -269,7 +271,7 @@ class Published(Answer):
                 "accepted": 1,
                 "duplicates": 0,
                 "rejected": [
-                    {"index": 1, "code": "type_unknown", "message": "type: expected one of track, identify"}
+                    {"index": 1, "code": "identifier_missing", "message": "expected userId or anonymousId"}
                 ],
                 "positions": ["j1.1042", None],
             }
@@ -620,6 +622,16 @@ _LINE = {
 }
 
 
+_OTHER = "4e07408562bedb8b60ce05c1decfe3ad"
+_RECOMMENDED = {
+    "part": "recommends",
+    "component": "promoter",
+    "signal": "nps_promoter",
+    "milli_points": 8000,
+    "touchpoints": ["4b227777d4dd1fc61c6f884f48641d02"],
+}
+
+
 class ContributionOut(Answer, json_schema_extra=_example(_LINE)):
     part: str
     component: str
@@ -652,7 +664,11 @@ class Explanation(Answer):
                 "at": "2026-03-02",
                 "version": "5d41402abc4b2a76",
                 "score": _SCORE,
-                "contributions": [_LINE],
+                "contributions": [
+                    _LINE,
+                    {**_LINE, "day": "2026-02-20", "milli_points": 6000, "touchpoints": [_OTHER]},
+                    {**_LINE, **_RECOMMENDED},
+                ],
                 "without": None,
                 "with": None,
             }
@@ -913,6 +929,120 @@ class SchemaOut(SchemaSummary):
     samples: list[dict[str, Any]]
 
 
+class EraseIn(Answer):
+    """Whom to erase: `ref`, or `type` and `value` where that is an e-mail or a phone number. With an `id` that you drew
+    the request can be sent again, whatever has happened since: it stays one erasure."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example({"ref": "user_id:42"}, {"type": "email", "value": "ann@example.test"}),
+    )
+
+    ref: Annotated[str, Field(max_length=500)] | None = Field(
+        None, description="A permanent id of any member, or type:value where that is no personal data."
+    )
+    type: Annotated[str, Field(max_length=50)] | None = None
+    value: Annotated[str, Field(max_length=500)] | None = None
+    id: Key | None = Field(None, description="32 hexadecimal digits, drawn at random for this erasure.")
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.ref is None) == (self.type is None and self.value is None) or (self.type is None) != (
+            self.value is None
+        ):
+            raise ValueError("expected either `ref`, or `type` and `value`")
+        return self
+
+
+_ERASURE: dict[str, Any] = {
+    "erasure": "5f0c7b1e9d3a4e2f8a6b0c1d2e3f4a5b",
+    "state": "done",
+    "requested_at": _TIME,
+    "requested_by": "a1b2c3d4e5f60718",
+    "finished_at": "2026-03-02T09:15:01.240Z",
+    "customer": _CUSTOMER,
+    "members": [_CUSTOMER],
+    "position": "j1.1051",
+    "touchpoints": 12,
+    "destroyed_keys": ["75eb1b79ee5123cc54a79adae227ace8"],
+    "rows": {
+        "entries": 12,
+        "ledger": 31,
+        "registers": 5,
+        "thread_messages": 2,
+        "claims": 3,
+        "identifiers": 1,
+    },
+    "set_aside": [],
+    "named_by_others": [],
+    "files": [
+        {"file": "keyring.sqlite", "done": "his keys were overwritten in place, and the log truncated"}
+    ],
+    "destroyed_list": {
+        "file": "/var/lib/touchbook/destroyed-keys.txt",
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    },
+    "not_reached": ["copies of the keyring that are opened without the list of destroyed keys"],
+}
+
+
+class ErasedRows(Answer, json_schema_extra=_example(_ERASURE["rows"])):
+    """How many rows of the projections held something of him. Entries become empty placeholders, the others go."""
+
+    entries: int
+    ledger: int
+    registers: int
+    thread_messages: int
+    claims: int
+    identifiers: int
+
+
+class ErasedFile(Answer, json_schema_extra=_example(_ERASURE["files"][0])):
+    file: str
+    done: str
+
+
+class DestroyedList(Answer, json_schema_extra=_example(_ERASURE["destroyed_list"])):
+    """What a backup needs: whoever restores one gives this file, and the erased stay erased."""
+
+    file: str
+    sha256: str = Field(description="Of the file right after this erasure; it grows with every further one.")
+
+
+class ErasureOut(Answer):
+    """A receipt. It names nobody but by permanent ids, and is kept for good."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_example(_ERASURE))
+
+    erasure: Key = Field(description="The erasure's own id.")
+    state: Literal["begun", "struck", "done"] = Field(
+        description="begun: asked for; struck: no key opens anything of his any more, traces are being removed; done."
+    )
+    requested_at: Time
+    requested_by: str | None = Field(description="The id of the access key; null from the command line.")
+    finished_at: Time | None
+    customer: Key
+    members: list[Key] = Field(description="The permanent ids of all identifiers that belonged to him.")
+    position: Position | None
+    touchpoints: int = Field(description="How many can no longer be read.")
+    destroyed_keys: list[Key]
+    rows: ErasedRows
+    set_aside: list[Key] = Field(description="What was set aside and named him: destroyed too.")
+    named_by_others: list[Key] = Field(
+        description="Of the members those that stay known, since another customer's touchpoints carry them."
+    )
+    files: list[ErasedFile]
+    destroyed_list: DestroyedList
+    not_reached: list[str] = Field(description="What this erasure does not reach.")
+
+
+class ErasureList(Answer):
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_example({"items": [_ERASURE], "next": None}))
+
+    items: list[ErasureOut]
+    next: str | None
+
+
 class KeyIn(Answer):
     """Origins make a publishing key public: a web page may hold it."""
 
@@ -983,7 +1113,10 @@ class Readiness(Answer):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra=_example(
-            {"status": "ready", "checks": {"journal": "ok", "follower": "ok", "lag": "ok"}}
+            {
+                "status": "ready",
+                "checks": {"journal": "ok", "follower": "ok", "lag": "ok", "projections": "ok"},
+            }
         ),
     )
 
@@ -991,5 +1124,5 @@ class Readiness(Answer):
     checks: dict[str, str]
 
 
-BODIES: tuple[type[BaseModel], ...] = (LookupIn, BatchGetIn, KeyIn)
+BODIES: tuple[type[BaseModel], ...] = (LookupIn, BatchGetIn, EraseIn, KeyIn)
 """Request bodies that routes read themselves."""

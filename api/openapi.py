@@ -136,7 +136,14 @@ def describe(app: FastAPI, operations: Sequence[Operation], keyless: Iterable[st
     for path in whole["paths"].values():
         for content in path.values():
             _problems_for_wrong_parameters(content)
+            _nothing_for_those_who_have_it(content)
     return whole
+
+
+def _nothing_for_those_who_have_it(content: dict[str, Any]) -> None:
+    """What understands If-None-Match may answer that nothing has changed."""
+    if any(one.get("name") == "if-none-match" for one in content.get("parameters", ())):
+        content["responses"]["304"] = {"description": "Not Modified: it still is as the ETag says"}
 
 
 def _problems_for_wrong_parameters(content: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import yaml
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
@@ -22,7 +22,7 @@ from touchbook.api.openapi import body_of, extra, refusals_of
 from touchbook.api.paths import decoded
 from touchbook.api.problems import problem
 from touchbook.api.seen import seen_of
-from touchbook.errors import JournalUnavailable, Refused
+from touchbook.errors import JournalUnavailable, Refused, mending
 from touchbook.positions import token_of
 from touchbook.schemas.catalogue import CATALOGUE
 from touchbook.schemas.details import Details
@@ -43,8 +43,10 @@ router = APIRouter(tags=["operators"])
 @router.get("/v1/set-aside", response_model=models.SetAsideList, responses=refusals_of(400, 401, 403, 422))
 async def list_set_aside(
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="Most items in one answer.")] = 50,
+    cursor: Annotated[
+        str | None, Query(max_length=100, description="`next` of an earlier answer, to go on from there.")
+    ] = None,
 ) -> Response:
     """What could not be accepted, newest first, with its reason: an admin sees all, others their own source's. A
     public key sees nothing: it sits in a web page, and these are other visitors' data."""
@@ -61,7 +63,9 @@ async def list_set_aside(
     response_model=models.Redriven,
     responses=refusals_of(401, 403, 404, 422, 503),
 )
-async def redrive(request: Request, key: str) -> Response:
+async def redrive(
+    request: Request, key: Annotated[str, Path(description="The item's key, from GET /v1/set-aside.")]
+) -> Response:
     """Tries one again, with its own id and the time it was first received. Rejected again, it stays and answers 422."""
     future = await run_sync(_book(request).admission.redrive, decoded(key))
     outcome = await asyncio.wrap_future(future)
@@ -91,7 +95,9 @@ async def list_schemas(request: Request) -> Response:
 @router.get(
     "/v1/schemas/{type}", tags=["channels"], response_model=models.SchemaOut, responses=refusals_of(401, 404)
 )
-async def read_schema(request: Request, type: str) -> Response:
+async def read_schema(
+    request: Request, type: Annotated[str, Path(description="A type's name, from GET /v1/schemas.")]
+) -> Response:
     """One type: the JSON Schema of its `data`, and samples with how they read and what they count."""
     name = decoded(type)
     model = CATALOGUE.get(name)
@@ -126,8 +132,10 @@ async def create_key(request: Request) -> Response:
 
 
 @router.delete("/v1/keys/{id}", response_model=models.KeyOut, responses=refusals_of(401, 403, 404))
-async def revoke_key(request: Request, id: str) -> Response:
-    """From now on the key opens nothing."""
+async def revoke_key(
+    request: Request, id: Annotated[str, Path(description="The key's id, from GET /v1/keys; not its secret.")]
+) -> Response:
+    """Revokes an access key: from now on it opens nothing."""
     return json_answer(_shown(await run_sync(_book(request).control.revoke_key, decoded(id))))
 
 
@@ -154,7 +162,8 @@ async def readiness(request: Request) -> Response:
     responses={200: {"description": "Prometheus' text format", "content": {"text/plain": {}}}},
 )
 async def metrics(request: Request) -> Response:
-    """received = accepted + duplicates + rejected + refused, in items; a refused request counts as one."""
+    """What operators watch, in Prometheus' text format. received = accepted + duplicates + rejected + refused, in
+    items; a refused request counts as one."""
     return Response(await run_sync(_book(request).metrics.text), headers={"Content-Type": CONTENT_TYPE})
 
 
@@ -170,10 +179,12 @@ def checks_of(book: Book) -> dict[str, str]:
     if follower.stopped_because is not None or not follower.alive:
         checks["follower"] = "it stands still; the log says why"
     elif follower.failing_because is not None:
-        checks["follower"] = "its store fails, it tries again; the log says why"
+        checks["follower"] = f"its store fails: {mending(follower.failing_because)}"
     if follower.lag > READY_LAG:
         checks["lag"] = f"reads are {follower.lag} touchpoints behind; expected at most {READY_LAG}"
-    if book.projections.version() != book.version and not book.rebuilding:
+    if book.rebuild_failed is not None:
+        checks["projections"] = f"those of this version cannot be built: {mending(book.rebuild_failed)}"
+    elif book.projections.version() != book.version and not book.rebuilding:
         checks["projections"] = (
             "what serves was built by another version or with other mappings; "
             "run `touchbook rebuild` with the settings of this server"
@@ -199,9 +210,12 @@ def watch(book: Book) -> None:
 
 def _journal(book: Book) -> str:
     try:
-        return OK if book.journal.room() > 0 else "its queue is full"
+        if book.journal.room() <= 0:
+            return "its queue is full"
     except JournalUnavailable:
         return "it takes nothing; the log says why"
+    failing = book.journal.failing()
+    return OK if failing is None else f"it takes nothing: {mending(failing)}"
 
 
 def _shown(key: AccessKey) -> dict[str, Any]:

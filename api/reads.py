@@ -6,17 +6,18 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from anyio.to_thread import run_sync
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from touchbook.api.answers import json_answer
 from touchbook.api.paths import decoded
-from touchbook.api.seen import seen_of
+from touchbook.api.seen import header_of, seen_of
 from touchbook.errors import Refused, Rejected
 from touchbook.ledger import MILLISECONDS_A_DAY, Day, day_of
 from touchbook.positions import position_of
@@ -51,7 +52,7 @@ class Asked:
             book=request.app.state.book,
             ref=decoded(request.path_params.get("ref", "")),
             role=key.role if key else "",
-            language=language_of(request.headers.get("accept-language", "")),
+            language=language_of(header_of(request.scope, b"accept-language") or ""),
             now=now(),
         )
 
@@ -61,7 +62,7 @@ class Asked:
 
     def at(self) -> Day:
         """The day asked about in `?at=`, or today."""
-        text = self.request.query_params.get("at")
+        text = self.request.query_params.get("at") if self.request.scope["query_string"] else None
         return self.today if text is None else day("at", text)
 
 
@@ -91,23 +92,23 @@ def _answer(
     headers: dict[str, str],
 ) -> Response:
     customer = find() if find else asked.book.customers.find(asked.ref)
-    tag = tag_of(asked, customer, moment(customer) if moment else "")
+    tag = tag_of(asked, customer.id, customer.version, moment(customer) if moment else "")
     headers = {**headers, "ETag": tag}
-    if has(asked.request.headers, tag):
+    if has(asked.request.scope, tag):
         return Response(status_code=304, headers=headers)
     return json_answer(tell(customer), headers=headers)
 
 
-def tag_of(asked: Asked, customer: Customer, moment: str) -> str:
-    """A strong ETag over everything the answer depends on. It is taken before the answer is computed: a touchpoint
-    that arrives between makes the answer newer than its tag, and the next poll brings it once more."""
-    book, scope = asked.book, asked.request.scope
+def tag_of(asked: Asked, customer: str, version: str, moment: str = "") -> str:
+    """A strong ETag over everything the answer depends on; a customer's version also says what made the projections.
+    It is taken before the answer is computed: a touchpoint that arrives between makes the answer newer than its tag,
+    and the next poll brings it once more."""
+    scope = asked.request.scope
     parts = (
-        customer.id,
-        customer.version,
+        customer,
+        version,
         str(asked.today),
-        book.scorecards.fingerprint,
-        book.projections.version(),
+        asked.book.scorecards.fingerprint,
         asked.request.app.version,
         asked.language,
         asked.role,
@@ -119,12 +120,14 @@ def tag_of(asked: Asked, customer: Customer, moment: str) -> str:
     return f'"{digest[:32]}"'
 
 
-def has(headers: Headers, tag: str) -> bool:
+def has(scope: Scope, tag: str) -> bool:
     """Whether the client has the answer with this tag (If-None-Match; weak comparison, as RFC 9110 says)."""
-    known = [one.strip().removeprefix("W/") for one in ",".join(headers.getlist("if-none-match")).split(",")]
+    sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"if-none-match"]
+    known = [one.strip().removeprefix("W/") for one in ",".join(sent).split(",")]
     return tag in known or "*" in known
 
 
+@lru_cache(maxsize=256)
 def language_of(accepted: str) -> Language:
     """The best of ours by Accept-Language; English where it names none of them."""
     best: tuple[float, Language] = (0.0, "en")
@@ -171,6 +174,8 @@ def wrong(name: str, expected: str) -> Refused:
 
 async def waited(asked: Asked) -> dict[str, str]:
     """Waits as `Prefer: wait=N` says for every `min_position` to be visible; the header that tells it was."""
+    if not asked.request.scope["query_string"]:
+        return {}
     positions = asked.request.query_params.getlist("min_position")
     if not positions:
         return {}

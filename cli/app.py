@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 import touchbook
-from touchbook.cli import config, demo, keys, publish, reading, serve, set_aside, upkeep
+from touchbook.cli import (
+    backup,
+    config,
+    demo,
+    doctor,
+    erase,
+    keys,
+    publish,
+    reading,
+    scorecard,
+    serve,
+    set_aside,
+    tail,
+    upkeep,
+)
 from touchbook.cli.exits import MEANING, Commands
 from touchbook.cli.output import show_line
 
@@ -40,8 +54,14 @@ app.command()(serve.serve)
 app.command()(publish.publish)
 app.command()(reading.timeline)
 app.command()(reading.score)
+app.command()(tail.tail)
+app.command()(doctor.doctor)
 app.command()(upkeep.rebuild)
 app.command()(upkeep.digest)
+app.command()(erase.erase)
+app.command()(backup.backup)
+app.command()(backup.restore)
+app.add_typer(scorecard.app, name="scorecard")
 app.add_typer(set_aside.app, name="set-aside")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")

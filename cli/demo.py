@@ -19,10 +19,10 @@ import typer
 from touchbook.cli.exits import WrongUse
 from touchbook.cli.options import AsJson
 from touchbook.cli.output import progress, say, show_json
-from touchbook.cli.story import SOURCES, Live, Story, history
 
 if TYPE_CHECKING:
     from touchbook.cli.serve import Running
+    from touchbook.cli.story import Live, Story
     from touchbook.cli.telling import Services
 
 LOOPBACK = "127.0.0.1"
@@ -66,6 +66,7 @@ def demo(
 
 def _run(directory: Path, customers: int, port: int, trickle: bool, seed: int, as_json: bool) -> None:
     from touchbook.cli.serve import running
+    from touchbook.cli.story import Live, history
     from touchbook.cli.telling import Services, keys_for_services
     from touchbook.settings import settings_from
     from touchbook.wiring import now
@@ -83,6 +84,8 @@ def _run(directory: Path, customers: int, port: int, trickle: bool, seed: int, a
 
 def _publish(server: Running, services: Services, story: Story) -> dict[str, Any]:
     """Tells the story and waits until all of it can be read; what there is to show."""
+    from touchbook.cli.story import SOURCES
+
     began = time.monotonic()
     with progress("Publishing", "touchpoints") as tell:
         sent = 0

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import typer
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 from typer.core import TyperGroup
 
 from touchbook.cli.output import say

@@ -85,7 +85,9 @@ def _control(settings: Settings, *, make: bool = False) -> Iterator[Control]:
     from touchbook.streams.control import Control
     from touchbook.wiring import now
 
-    keyring = SqliteKeyring.at(settings.data, settings.master_key, create=make)
+    keyring = SqliteKeyring.at(
+        settings.data, settings.master_key, create=make, destroyed_keys=settings.destroyed_keys
+    )
     try:
         control = Control.at(settings.data, keyring, now)
         try:

@@ -14,6 +14,7 @@ import typer
 from touchbook.cli.exits import WrongUse
 
 if TYPE_CHECKING:
+    from touchbook.ledger import Day
     from touchbook.settings import Settings
 
 CONFIG_VARIABLE = "TOUCHBOOK_CONFIG"
@@ -96,3 +97,17 @@ def one_place(data: Path | None, to: str | None) -> None:
     """Raises `WrongUse` where a command is pointed at a directory and a server at once."""
     if data is not None and to is not None:
         raise WrongUse("--data, --to: expected one of them: a data directory or a running server")
+
+
+def day_at(text: str | None) -> Day:
+    """The day of --at, or today. Raises `WrongUse`."""
+    from touchbook.ledger import day_of
+    from touchbook.schemas.times import day_number
+    from touchbook.wiring import now
+
+    if text is None:
+        return day_of(now())
+    try:
+        return day_number(text)
+    except ValueError:
+        raise WrongUse("--at: expected a UTC day as YYYY-MM-DD") from None

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import typer
 
 from touchbook.cli.exits import WrongUse
-from touchbook.cli.options import AsJson, Config, Data, Key, To, one_place, settings_of
+from touchbook.cli.options import AsJson, Config, Data, Key, To, day_at, one_place, settings_of
 from touchbook.cli.output import show_json, show_rows
 
 if TYPE_CHECKING:
     from touchbook.cli.remote import Server
-    from touchbook.ledger import Day
     from touchbook.projections.customers import Customer
     from touchbook.wiring import Book
 
@@ -256,22 +255,9 @@ class _InDirectory:
         return self._customers.timeline(self._customer, filters, cursor, limit, language)
 
     def scores(self, at: str | None) -> dict[str, Any]:
-        return self._customers.scores(self._customer, _day(at))
+        return self._customers.scores(self._customer, day_at(at))
 
     def explain(self, name: str, query: Query) -> dict[str, Any]:
         return self._customers.explain(
-            self._customer, name, _day(query["at"]), query["without"], query["with"]
+            self._customer, name, day_at(query["at"]), query["without"], query["with"]
         )
-
-
-def _day(text: str | None) -> Day:
-    from touchbook.ledger import day_of
-    from touchbook.schemas.times import day_number
-    from touchbook.wiring import now
-
-    if text is None:
-        return day_of(now())
-    try:
-        return day_number(text)
-    except ValueError:
-        raise WrongUse("--at: expected a UTC day as YYYY-MM-DD") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -51,8 +51,32 @@ class Server:
         headers = {"Accept-Language": language} if language else {}
         return self._content(self._once("GET", path, params=given, headers=headers))
 
+    def raw(
+        self, path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """A good answer as it came, whatever it holds."""
+        answer = self._once("GET", path, params=dict(query or {}), headers=dict(headers or {}))
+        if answer.status_code != 200:
+            raise _refusal(answer)
+        return answer
+
     def post(self, path: str, content: Any = None) -> dict[str, Any]:
         return self._content(self._once("POST", path, json=content))
+
+    def events(
+        self, path: str, query: Mapping[str, Any], last_id: str, language: str
+    ) -> Iterator[tuple[str, str, str] | None]:
+        """(event, id, data) of a stream as they come, None for a sign of life; ends when the server ends it."""
+        given = {name: value for name, value in query.items() if value is not None}
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": last_id, "Accept-Language": language}
+        try:
+            with self._client.stream("GET", path, params=given, headers=headers) as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    raise _refusal(answer)
+                yield from _events(answer.iter_lines())
+        except httpx.TransportError as error:
+            raise Unreachable(self.address, type(error).__name__) from None
 
     def insist(
         self, path: str, body: bytes, media_type: str, patience: float, on_wait: OnWait
@@ -84,7 +108,7 @@ class Server:
             raise Unreachable(self.address, type(error).__name__) from None
 
     def _content(self, answer: httpx.Response) -> dict[str, Any]:
-        if answer.status_code not in (200, 201):
+        if answer.status_code not in (200, 201, 202):
             raise _refusal(answer)
         try:
             content = answer.json()
@@ -93,6 +117,20 @@ class Server:
         if not isinstance(content, dict):
             raise RefusedByServer(answer.status_code, "no_touchbook", NO_TOUCHBOOK)
         return content
+
+
+def _events(lines: Iterable[str]) -> Iterator[tuple[str, str, str] | None]:
+    """Server-sent events (the HTML standard, 9.2.6), as far as our server writes them: data on one line."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line.startswith(":"):
+            yield None
+        elif line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        elif "data" in fields:
+            yield fields.get("event", "message"), fields.get("id", ""), fields["data"]
+            fields = {}
 
 
 def segment(text: str) -> str:

@@ -54,14 +54,14 @@ def _at(decay: tuple[int, ...], age: int) -> int:
     return decay[age] if age < len(decay) else 0
 
 
-def days_with(rows: Aged, signals: Iterable[str]) -> dict[int, str]:
+def days_with(rows: Aged, signals: Sequence[str]) -> dict[int, str]:
     """The ages at which any of the signals was counted, each with the first of them (in the order given)."""
     found: dict[int, str] = {}
-    for signal in signals:
+    for signal in reversed(signals):  # so that the first comes last and stays
         if signal in rows:
             for age, count, _ in rows[signal]:
                 if count > 0:
-                    found.setdefault(age, signal)
+                    found[age] = signal
     return found
 
 
@@ -155,17 +155,25 @@ class Decayed(Component):
     def _weighted(self, rows: Aged) -> Iterator[tuple[str, int, int]]:
         weight, cap = self.weight, self.cap
         for signal in self.signals:
-            for age, count, total in rows.get(signal, ()):
-                amount = count if self.of == "count" else max(quotient(total, self.unit), -cap)
-                yield signal, age, (amount if amount < cap else cap) * weight
+            if signal not in rows:
+                continue
+            if self.of == "count":
+                for age, count, _ in rows[signal]:
+                    yield signal, age, (count if count < cap else cap) * weight
+            else:
+                for age, _, total in rows[signal]:
+                    amount = max(quotient(total, self.unit), -cap)
+                    yield signal, age, (amount if amount < cap else cap) * weight
 
     def lines(self, rows: Aged) -> list[Line]:
-        decay, end = self.decay, len(self.decay)
-        return [
-            (self.id, signal, age, points, 0)
-            for signal, age, weighted in self._weighted(rows)
-            if self.min_age <= age < end and (points := quotient(weighted * decay[age], MILLION))
-        ]
+        id, decay, end, youngest = self.id, self.decay, len(self.decay), self.min_age
+        lines: list[Line] = []
+        for signal, age, weighted in self._weighted(rows):
+            if youngest <= age < end:
+                grown = weighted * decay[age]
+                if points := grown // MILLION if grown >= 0 else -(-grown // MILLION):
+                    lines.append((id, signal, age, points, 0))
+        return lines
 
     def most(self, rows: Aged, days: int) -> int:
         """Gains at their youngest; losses at their oldest, and only if there on all of these days."""

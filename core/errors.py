@@ -10,7 +10,8 @@ from typing import ClassVar
 
 
 class TouchbookError(Exception):
-    """The root of the family. `code` is stable and documented; `status` is what HTTP answers."""
+    """An error without a code of its own, and the root of all others. `code` is stable and documented; `status` is what
+    HTTP answers."""
 
     code: ClassVar[str] = "touchbook_error"
     status: ClassVar[int] = 500
@@ -80,9 +81,9 @@ class ScorecardInvalid(TouchbookError):
     code = "scorecard_invalid"
     status = 422
 
-    def __init__(self, where: str, line: int, expected: str) -> None:
+    def __init__(self, where: str, line: int, expected: str, column: int = 1) -> None:
         super().__init__(f"{where}, line {line}: {expected}")
-        self.line = line
+        self.where, self.line, self.column, self.expected = where, line, column, expected
 
 
 class MappingInvalid(TouchbookError):
@@ -147,16 +148,33 @@ class JournalUnavailable(TouchbookError):
         super().__init__(f"the journal could not store this ({why}); send again with the same ids")
 
 
+class StoreUnavailable(TouchbookError):
+    """A file of the data directory could not be written or read: its disk is full, failing, or not ours."""
+
+    code = "store_unavailable"
+    status = 503
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"a file of the data directory cannot be used ({why}): {mending(why)}")
+
+
+def mending(why: str) -> str:
+    """What to do about a store that failed, told from SQLite's or the system's words about it, which are left out."""
+    if "full" in why or "No space" in why:
+        return "its disk is full; free space there, and it goes on by itself"
+    return "look at its disk (room, quota, errors), owner and rights; it goes on by itself once these are in order"
+
+
 class FormatUnknown(TouchbookError):
     """A file of the data directory was written in a format that this version cannot read."""
 
     code = "format_unknown"
     status = 503
 
-    def __init__(self, path: str, found: str, known: str) -> None:
-        super().__init__(
-            f"{path} has format {found}, this version reads {known}; use the version that wrote it"
-        )
+    def __init__(
+        self, path: str, found: str, known: str, advice: str = "use the version that wrote it"
+    ) -> None:
+        super().__init__(f"{path} has format {found}, this version reads {known}; {advice}")
 
 
 class SetAsideUnknown(TouchbookError):
@@ -167,6 +185,18 @@ class SetAsideUnknown(TouchbookError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"nothing is set aside under {key!r}; take a key from the list of what is set aside")
+
+
+class ErasureUnknown(TouchbookError):
+    """No erasure has this id."""
+
+    code = "erasure_unknown"
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no erasure has this id; GET /v1/erasures and `touchbook erase --receipts` list them all"
+        )
 
 
 class AccessKeyUnknown(TouchbookError):
@@ -180,14 +210,15 @@ class AccessKeyUnknown(TouchbookError):
 
 
 class WrongMasterKey(TouchbookError):
-    """The master key file does not open this data directory's keyring."""
+    """The master key file does not open this data directory's keyring, is no such file, or is not there."""
 
     code = "wrong_master_key"
     status = 503
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, why: str = "the master key in it does not open this keyring") -> None:
         super().__init__(
-            f"the master key in {path} does not open this keyring; restore the file it was made with"
+            f"{path}: {why}; put the master key that this keyring was made with there, or name its file "
+            "(--master-key, TOUCHBOOK_MASTER_KEY)"
         )
 
 
@@ -200,6 +231,52 @@ class NotATouchbook(TouchbookError):
     def __init__(self, directory: str) -> None:
         super().__init__(
             f"{directory} holds no journal yet; start it with `touchbook serve --data {directory}`"
+        )
+
+
+class BackupDamaged(TouchbookError):
+    """What was to be restored is no whole backup, or not any more."""
+
+    code = "backup_damaged"
+    status = 422
+
+    def __init__(self, backup: str, why: str, advice: str = "take another backup") -> None:
+        super().__init__(f"{backup} cannot be restored: {why}; {advice}")
+
+
+class BackupUnfit(TouchbookError):
+    """Something else lies where a backup or a restore is to go; nothing was touched."""
+
+    code = "backup_unfit"
+    status = 409
+
+    def __init__(self, directory: str, expected: str) -> None:
+        super().__init__(f"{directory}: expected {expected}; name another directory")
+
+
+class ListUnfit(TouchbookError):
+    """The list of destroyed keys is another keyring's, or an old copy: people who were erased would be back."""
+
+    code = "list_unfit"
+    status = 409
+
+    def __init__(self, path: str, missing: int) -> None:
+        super().__init__(
+            f"{path} does not name {missing} keys that were destroyed before the backup, so it is an old copy or "
+            "another's; name the latest list, or say --without-destroyed and everybody it does not name is back"
+        )
+
+
+class RestoreUnfinished(TouchbookError):
+    """A restore into this data directory was cut short, so its files do not belong together yet."""
+
+    code = "restore_unfinished"
+    status = 503
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            f"a restore into {directory} was begun and not completed; repeat `touchbook restore` as it was, or empty "
+            "the directory and restore another backup"
         )
 
 

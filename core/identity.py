@@ -99,7 +99,8 @@ def _text(type: str, value: str) -> str:
     if not 1 <= len(text) <= longest:
         raise _invalid(type, f"expected 1 to {longest} characters")
     # Cc: control characters, NUL among them; Cs: halves of surrogate pairs, which cannot be written as UTF-8.
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+    # What is printable holds neither, and nearly every identifier is.
+    if not text.isprintable() and any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
         raise _invalid(type, "expected no control characters")
     return text
 

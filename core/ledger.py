@@ -5,7 +5,7 @@ Integer addition commutes, so no order of arrival, no partitioning and no merge 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 Day = int
 """Days since 1970-01-01, UTC."""
@@ -13,6 +13,9 @@ Day = int
 Row = tuple[str, Day]
 Ledger = dict[Row, tuple[int, int]]
 """(signal, day) -> (count, total)."""
+
+LedgerRows = Sequence[tuple[str, Day, int, int]]
+"""The ledger of one subject as it is stored: (signal, day, count, total), each (signal, day) once."""
 
 MILLISECONDS_A_DAY = 86_400_000
 

@@ -22,8 +22,9 @@ def parsed(where: str, text: str) -> Entry:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ScorecardInvalid(where, line, f"not YAML: {error.problem}") from None
+        mark = error.problem_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise ScorecardInvalid(where, line, f"not YAML: {error.problem}", column) from None
     except yaml.YAMLError:
         raise ScorecardInvalid(where, 1, "not YAML: it holds characters that YAML does not allow") from None
     if node is None:
@@ -31,8 +32,14 @@ def parsed(where: str, text: str) -> Entry:
     return Entry(where, node, "the file")
 
 
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
+def _place(node: yaml.Node) -> tuple[int, int]:
+    """(line, column), from 1."""
+    return int(node.start_mark.line) + 1, int(node.start_mark.column) + 1
+
+
+def _invalid(where: str, place: tuple[int, int], expected: str) -> ScorecardInvalid:
+    line, column = place
+    return ScorecardInvalid(where, line, expected, column)
 
 
 class Entry:
@@ -41,30 +48,30 @@ class Entry:
     def __init__(self, where: str, node: yaml.Node, what: str) -> None:
         self.where, self.node, self.what = where, node, what
         self.nodes: dict[str, yaml.Node] = {}
-        self._lines: dict[str, int] = {}
+        self._places: dict[str, tuple[int, int]] = {}
         if not isinstance(node, yaml.MappingNode):
             self.fail(f"expected {what} as `key: value` lines")
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag != _STRING:
-                raise ScorecardInvalid(where, _line(key), f"{what}: a key must be a word")
+                raise _invalid(where, _place(key), f"{what}: a key must be a word")
             if key.value in self.nodes:
-                raise ScorecardInvalid(where, _line(key), f"{what} says `{key.value}` twice")
+                raise _invalid(where, _place(key), f"{what} says `{key.value}` twice")
             self.nodes[key.value] = value
-            self._lines[key.value] = _line(key)
+            self._places[key.value] = _place(key)
 
     def __contains__(self, key: str) -> bool:
         return key in self.nodes
 
     def fail(self, expected: str, key: str | None = None) -> NoReturn:
-        """Complains about the line of `key`, or about the line where this mapping begins."""
-        raise ScorecardInvalid(self.where, self._lines.get(key or "", _line(self.node)), expected)
+        """Complains about the place of `key`, or about the one where this mapping begins."""
+        raise _invalid(self.where, self._places.get(key or "", _place(self.node)), expected)
 
     def fail_at(self, word: str, key: str, expected: str) -> NoReturn:
-        """Complains about the line of one word of the list under `key` (or of the key, if it is no list)."""
+        """Complains about one word of the list under `key` (or about the key, if it is no list)."""
         node = self.nodes[key]
         items = node.value if isinstance(node, yaml.SequenceNode) else []
-        line = next((_line(item) for item in items if item.value == word), self._lines[key])
-        raise ScorecardInvalid(self.where, line, expected)
+        place = next((_place(item) for item in items if item.value == word), self._places[key])
+        raise _invalid(self.where, place, expected)
 
     def only(self, *known: str) -> None:
         """No other keys than these."""
@@ -110,11 +117,9 @@ class Entry:
         words: list[str] = []
         for item in items:
             if not isinstance(item, yaml.ScalarNode) or item.tag != _STRING or not item.value:
-                raise ScorecardInvalid(self.where, _line(item), f"{self.what}: `{key}` must list words")
+                raise _invalid(self.where, _place(item), f"{self.what}: `{key}` must list words")
             if item.value in words:
-                raise ScorecardInvalid(
-                    self.where, _line(item), f"{self.what}: `{key}` names {item.value!r} twice"
-                )
+                raise _invalid(self.where, _place(item), f"{self.what}: `{key}` names {item.value!r} twice")
             words.append(item.value)
         return words
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,9 @@ from typing import Any
 
 from touchbook.components import Balance, Component, quotient
 from touchbook.errors import ScorecardUnknown
+
+MOST_CHOICES = 1_024
+"""So many sets of a scorecard's components are remembered, by the signals that move them."""
 
 
 def bounded(points: int, saturation: int) -> int:
@@ -124,22 +128,31 @@ class Scorecard:
         return [(part.name, component) for part in self.parts for component in part.components]
 
     @cached_property
-    def _fed_by(self) -> dict[str, list[int]]:
-        """signal -> places of the components that read it; "" -> of those that read none."""
-        fed: dict[str, list[int]] = {"": []}
+    def _fed_by(self) -> dict[str, int]:
+        """signal -> places of the components that read it, as bits; "" -> of those that read none."""
+        fed: dict[str, int] = {"": 0}
         for place, (_, component) in enumerate(self._components):
             for signal in component.signals or ("",):
-                fed.setdefault(signal, []).append(place)
+                fed[signal] = fed.get(signal, 0) | 1 << place
         return fed
+
+    @cached_property
+    def _chosen(self) -> dict[int, list[tuple[str, Component]]]:
+        return {}
 
     def fed_by(self, signals: Iterable[str]) -> list[tuple[str, Component]]:
         """(part, component) of all that these signals can move, in order: the others give nothing."""
         fed = self._fed_by
-        places = set(fed[""])
+        places = fed[""]
         for signal in signals:
             if signal in fed:
-                places.update(fed[signal])
-        return [self._components[place] for place in sorted(places)]
+                places |= fed[signal]
+        found = self._chosen.get(places)
+        if found is None:
+            found = [one for place, one in enumerate(self._components) if places >> place & 1]
+            if len(self._chosen) < MOST_CHOICES:  # the same few signals come together again and again
+                self._chosen[places] = found
+        return found
 
     @cached_property
     def weighs(self) -> bool:
@@ -151,7 +164,11 @@ class Scorecard:
 
     def rank_of(self, value: int) -> int:
         """The place of the tier that a value reaches, 0 for the lowest."""
-        return sum(value >= least for _, least in self.tiers) - 1
+        return bisect_right(self._leasts, value) - 1
+
+    @cached_property
+    def _leasts(self) -> list[int]:
+        return sorted(least for _, least in self.tiers)
 
     def describe(self) -> dict[str, Any]:
         """As JSON, with the reason of every line."""
@@ -187,6 +204,11 @@ class ScorecardSet(dict[str, Scorecard]):
         """Hex over the content of all of them."""
         together = "".join(f"{name}:{self[name].fingerprint};" for name in sorted(self))
         return hashlib.sha256(together.encode()).hexdigest()[:32]
+
+    @cached_property
+    def signals(self) -> frozenset[str]:
+        """All that any of them reads."""
+        return frozenset[str]().union(*(card.signals for card in self.values()))
 
     def named(self, name: str) -> Scorecard:
         """Raises `ScorecardUnknown`."""

@@ -7,18 +7,19 @@ construction.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from touchbook.components import MILLION, Aged, Line, days_with
-from touchbook.ledger import Day, Ledger
-from touchbook.scorecard import Part, Scorecard
+from touchbook.ledger import Day, Ledger, LedgerRows, add
+from touchbook.scorecard import Part, Scorecard, ScorecardSet
 
 LIMIT = "limit"
 """The component under which an explanation shows what a part's limits cut off or filled up."""
 
 _Rows = dict[str, list[tuple[int, int, int]]]
+_Lines = dict[str, list[Line]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,20 @@ class Contribution:
 def score(ledger: Ledger, card: Scorecard, on: Day) -> Score:
     """The score at the end of `on`; rows after it do not exist."""
     rows = _seen_from(ledger, on, card.signals)
-    return _scored(card, rows, _lines(card, rows))
+    return _scored(card, rows, *_lines(card, rows))
 
 
 def score_all(ledger: Ledger, cards: Iterable[Scorecard], on: Day) -> dict[str, Score]:
     """The scores by name; the same as `score` for each, with one pass over the ledger."""
     rows = _seen_from(ledger, on)
-    return {card.name: _scored(card, rows, _lines(card, rows)) for card in cards}
+    return {card.name: _scored(card, rows, *_lines(card, rows)) for card in cards}
+
+
+def score_stored(ledgers: Sequence[LedgerRows], cards: ScorecardSet, on: Day) -> dict[str, Score]:
+    """The scores of a customer from his members' ledgers as they are stored: the same as `score_all` of these merged,
+    in half the time, as nothing is built of rows that no scorecard reads."""
+    rows = _stored_seen_from(ledgers, on, cards.signals)
+    return {card.name: _scored(card, rows, *_lines(card, rows)) for card in cards.values()}
 
 
 def explain(ledger: Ledger, card: Scorecard, on: Day) -> tuple[Score, list[Contribution]]:
@@ -98,25 +106,34 @@ def explain(ledger: Ledger, card: Scorecard, on: Day) -> tuple[Score, list[Contr
     out, except the neutral evidence of a balance: it pulls to the middle.
     """
     rows = _seen_from(ledger, on, card.signals)
-    lines = _lines(card, rows)
+    lines, points = _lines(card, rows)
     told = [
         _contribution(part.name, line, ledger, on)
         for part in card.parts
         for line in _in_order(part, lines[part.name])
     ]
-    return _scored(card, rows, lines), told
+    return _scored(card, rows, lines, points), told
 
 
 def rows_behind(
     contribution: Contribution, card: Scorecard, ledger: Ledger, on: Day
 ) -> list[tuple[str, Day]]:
     """The ledger rows that a line of `explain` speaks of, newest first: where to look for its touchpoints."""
-    if contribution.signal is None or contribution.day is None:
-        return []
-    component = card.component(contribution.part, contribution.component)
-    rows = _seen_from(ledger, on, component.signals)
-    found = component.behind(rows, contribution.signal, on - contribution.day)
-    return [(signal, on - age) for signal, age in found]
+    return rows_behind_all([contribution], card, ledger, on)[0]
+
+
+def rows_behind_all(
+    contributions: Iterable[Contribution], card: Scorecard, ledger: Ledger, on: Day
+) -> list[list[tuple[str, Day]]]:
+    """`rows_behind` of each, with one pass over the ledger."""
+    rows = _seen_from(ledger, on, card.signals)
+    behind = []
+    for line in contributions:
+        found = list[tuple[str, int]]()
+        if line.signal is not None and line.day is not None:
+            found = card.component(line.part, line.component).behind(rows, line.signal, on - line.day)
+        behind.append([(signal, on - age) for signal, age in found])
+    return behind
 
 
 def _seen_from(ledger: Ledger, on: Day, signals: Collection[str] | None = None) -> _Rows:
@@ -125,6 +142,28 @@ def _seen_from(ledger: Ledger, on: Day, signals: Collection[str] | None = None) 
         if day <= on and (signals is None or signal in signals):
             rows.setdefault(signal, []).append((on - day, count, total))
     return rows
+
+
+def _stored_seen_from(ledgers: Sequence[LedgerRows], on: Day, signals: Collection[str]) -> _Rows:
+    if len(ledgers) != 1:
+        return _seen_from(_merged_of(ledgers, signals), on)
+    rows: _Rows = {}
+    last, ages = "", list[tuple[int, int, int]]()
+    for signal, day, count, total in ledgers[0]:
+        if signal in signals and day <= on:
+            if signal != last:  # a signal's rows are neighbours, as they are stored
+                last, ages = signal, rows.setdefault(signal, [])
+            ages.append((on - day, count, total))
+    return rows
+
+
+def _merged_of(ledgers: Iterable[LedgerRows], signals: Collection[str]) -> Ledger:
+    merged: Ledger = {}
+    for ledger in ledgers:
+        for signal, day, count, total in ledger:
+            if signal in signals:
+                add(merged, signal, day, count, total)
+    return merged
 
 
 def _earlier(rows: Aged, days: int, signals: Collection[str]) -> _Rows:
@@ -136,19 +175,19 @@ def _earlier(rows: Aged, days: int, signals: Collection[str]) -> _Rows:
     return earlier
 
 
-def _lines(card: Scorecard, rows: Aged) -> dict[str, list[Line]]:
-    lines: dict[str, list[Line]] = {part.name: [] for part in card.parts}
+def _lines(card: Scorecard, rows: Aged) -> tuple[_Lines, dict[str, int]]:
+    """The lines of each part, its limits among them, and what they add up to."""
+    lines: _Lines = {part.name: [] for part in card.parts}
     for name, component in card.fed_by(rows):
         lines[name] += component.lines(rows)
+    points = {}
     for part in card.parts:
-        points = _sum(lines[part.name])
-        if cut := part.kept_within(points) - points:
-            lines[part.name].append((LIMIT, None, None, cut, 0))
-    return lines
-
-
-def _sum(lines: Iterable[Line]) -> int:
-    return sum([line[3] for line in lines])
+        found = lines[part.name]
+        given = sum([line[3] for line in found]) if found else 0
+        kept = points[part.name] = part.kept_within(given)
+        if kept != given:
+            found.append((LIMIT, None, None, kept - given, 0))
+    return lines, points
 
 
 def _in_order(part: Part, lines: Iterable[Line]) -> list[Line]:
@@ -166,12 +205,7 @@ def _contribution(part: str, line: Line, ledger: Ledger, on: Day) -> Contributio
     return Contribution(part, component, signal, on - age, count, total, points)
 
 
-def _points(lines: Mapping[str, list[Line]]) -> dict[str, int]:
-    return {part: _sum(found) for part, found in lines.items()}
-
-
-def _scored(card: Scorecard, rows: Aged, lines: Mapping[str, list[Line]]) -> Score:
-    parts = _points(lines)
+def _scored(card: Scorecard, rows: Aged, lines: _Lines, parts: dict[str, int]) -> Score:
     evidence = _evidence(card, rows, lines)
     value = card.value.of(parts) if _is_enough(card, evidence) else None
     rank = None if value is None else _held(card, rows, card.rank_of(value))
@@ -194,12 +228,13 @@ def _next_tier(card: Scorecard, rank: int, value: int) -> NextTier | None:
     return NextTier(tier, at, at - value)
 
 
-def _evidence(card: Scorecard, rows: Aged, lines: Mapping[str, list[Line]]) -> int:
+def _evidence(card: Scorecard, rows: Aged, lines: _Lines) -> int:
     if card.needs:
         return sum(age < card.needs.within for age in days_with(rows, [card.needs.signal]))
     if card.weighs:
         return sum(line[4] for found in lines.values() for line in found) // MILLION
-    return sum([n > 0 for signal, found in rows.items() if signal in card.signals for _, n, _ in found])
+    signals = card.signals
+    return sum([n > 0 for signal, found in rows.items() if signal in signals for _, n, _ in found])
 
 
 def _is_enough(card: Scorecard, evidence: int) -> bool:
@@ -213,7 +248,9 @@ def _held(card: Scorecard, rows: Aged, rank: int) -> int:
     already is passed over whole; another is halved, down to single days, which are asked as today was.
     On the worked histories that is 30 us instead of 1000 for asking all of them.
     """
-    stretches = [(1, card.hold_days)] if card.hold_days else []
+    if not card.hold_days or card.rank_of(card.value.of(most_points(card, rows, card.hold_days))) <= rank:
+        return rank  # so it is for nearly everybody, and asked of the rows as they are it costs least
+    stretches = [(1, card.hold_days)]
     while stretches and rank + 1 < len(card.tiers):
         newest, oldest = stretches.pop()
         seen = _earlier(rows, newest, card.signals)
@@ -227,10 +264,10 @@ def _held(card: Scorecard, rows: Aged, rank: int) -> int:
 
 def _rank_on(card: Scorecard, rows: Aged) -> int:
     """-1 on a day without a value."""
-    lines = _lines(card, rows)
+    lines, points = _lines(card, rows)
     if not _is_enough(card, _evidence(card, rows, lines)):
         return -1
-    return card.rank_of(card.value.of(_points(lines)))
+    return card.rank_of(card.value.of(points))
 
 
 def most_points(card: Scorecard, rows: Aged, days: int) -> dict[str, int]:

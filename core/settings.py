@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, NonNegativeFloat
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -34,6 +34,11 @@ class Settings(BaseSettings):
         None,
         description="File of the master key that wraps all others; by default `master.key` in the data directory.",
     )
+    destroyed_keys: Path | None = Field(
+        None,
+        description="List of the keys that erasures destroyed; by default `destroyed-keys.txt` in the data directory. "
+        "Keep it where the data directory can be lost without it, and never in a backup of the keyring.",
+    )
     phone_region: str | None = Field(
         None,
         pattern=r"^[A-Z]{2}$",
@@ -50,13 +55,58 @@ class Settings(BaseSettings):
     max_items: int = Field(5_000, ge=1, le=20_000, description="Most items in one batch.")
     max_queue: int = Field(20_000, ge=1, description="Touchpoints that may wait for the journal before 503.")
     max_in_flight: int = Field(256, ge=0, description="Publishing requests answered at a time before 503.")
+    max_reads: int = Field(256, ge=0, description="Reading requests answered at a time before 503.")
+    max_delay: float = Field(
+        0.5,
+        gt=0,
+        description="Seconds that requests may take to be answered once they have arrived; when they take longer, "
+        "fewer are let in at a time and the others get 503.",
+    )
+    max_connections: int = Field(2_000, ge=1, description="Connections at a time; further ones get 503.")
+    max_receiving: ByteSize = Field(
+        ByteSize(64 * 2**20), gt=0, description="Bytes of request bodies held at a time before 503."
+    )
+    head_seconds: float = Field(
+        10,
+        gt=0,
+        description="How long the head of a request may take, and a new connection may keep silent, before 408.",
+    )
+    body_seconds: float = Field(
+        10,
+        gt=0,
+        description="How long the body of a request may take before 408, beside what its size allows.",
+    )
+    body_rate: ByteSize = Field(
+        ByteSize(4 * 2**10),
+        gt=0,
+        description="Bytes a second of a large body: each so many that arrived allow one second more.",
+    )
+    send_seconds: float = Field(
+        30,
+        gt=0,
+        description="How long an answer may wait to be read before the connection is cut, beside what its size allows "
+        "at `body_rate`.",
+    )
+    key_rate: float = Field(
+        0,
+        ge=0,
+        description="Touchpoints (and other requests) a second with one access key before 429; 0: no limit.",
+    )
+    key_rates: dict[str, NonNegativeFloat] = Field(
+        {}, description="The same for the keys of single sources, by name; these come before `key_rate`."
+    )
+    key_burst: int = Field(
+        10_000, ge=1, description="Touchpoints that one access key may send at once after a pause."
+    )
     set_aside_days: int = Field(90, ge=1, description="How long what was set aside is kept.")
     late_after: int = Field(
         3_600, ge=0, description="Seconds between happening and arrival that mark a touchpoint late."
     )
     fold_batch: int = Field(2_000, ge=1, le=50_000, description="Most touchpoints folded in one transaction.")
     log_level: Annotated[str, NoDecode] = Field(
-        "info", pattern="^(debug|info|warning|error)$", description="How much is logged."
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="debug, info, warning or error. Requests that published are logged at debug, all others at info.",
     )
 
     @classmethod

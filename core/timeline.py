@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from touchbook.schemas.catalogue import CATALOGUE, Plain
 from touchbook.schemas.display import Language
@@ -23,8 +23,7 @@ SPECIAL: Mapping[str, Mapping[Language, tuple[str, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of a timeline, as projected. `body` is JSON-ready content; everything else can be searched by.
 
     body: `id`; `data` as sent; `shown` what the type's fields say beyond it (a mapped type's own names, converted

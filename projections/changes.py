@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from touchbook.ledger import day_of
+from touchbook.ledger import Ledger, day_of
 from touchbook.registers import ThreadMessage
 from touchbook.schemas.touchpoint import AGENT, Claim, Identifier
+from touchbook.spelling import spelled
 from touchbook.timeline import Entry
 
 Stamp = tuple[int, str]
 """(occurred_at, touchpoint key): the order of facts about one thing, the same however they arrived."""
+
+EntryRow = tuple[str, str, int, int, int, str, str, str, str, str, str | None, bool, str]
+"""An `Entry`, field by field, its body in one spelling: as a store keeps it."""
+
+ONCE = (1, 0)
+"""What most signals say: a count of one, nothing to add up. One for all of them saves making it."""
+
+
+def entry_row(entry: Entry) -> EntryRow:
+    return (*entry[:-1], spelled(entry.body))
+
+
+def entry_of(row: EntryRow) -> Entry:
+    """The entry again."""
+    return Entry(*row[:-1], json.loads(row[-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +73,28 @@ ClaimKey = tuple[str, str, int, bool, str]
 class Changes:
     """A batch, already added up. Subjects and identifiers are permanent ids; keys are touchpoint keys."""
 
-    entries: list[Entry] = field(default_factory=list)
-    ledger: dict[tuple[str, str, int], tuple[int, int]] = field(default_factory=dict)
+    entries: list[EntryRow] = field(default_factory=list)
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
     registers: dict[tuple[str, str, str], RegisterRow] = field(default_factory=dict)
     messages: list[ThreadMessage] = field(default_factory=list)
     claims: dict[ClaimKey, ClaimRow] = field(default_factory=dict)
     identifiers: dict[str, IdentifierRow] = field(default_factory=dict)
 
     def count(self, subject: str, signal: str, occurred_at: int, total: int) -> None:
-        row = (subject, signal, day_of(occurred_at))
-        known = self.ledger.get(row)
-        self.ledger[row] = (1, total) if known is None else (known[0] + 1, known[1] + total)
+        self.count_all(subject, occurred_at, {signal: total})
+
+    def count_all(self, subject: str, occurred_at: int, signals: Mapping[str, int]) -> None:
+        """Counts each signal once, with its total."""
+        ledger, day = self.ledgers.get(subject), day_of(occurred_at)
+        if ledger is None:
+            ledger = self.ledgers[subject] = {}
+        for signal, total in signals.items():
+            row = (signal, day)
+            known = ledger.get(row)
+            if known is not None:
+                ledger[row] = (known[0] + 1, known[1] + total)
+            else:
+                ledger[row] = (1, total) if total else ONCE
 
     def register(self, subject: str, kind: str, key: str, value: Any, stamp: Stamp) -> None:
         known = self.registers.get((subject, kind, key))
@@ -83,15 +112,29 @@ class Changes:
             if (claim.occurred_at, claim.touchpoint) < (known.first.occurred_at, known.first.touchpoint):
                 known.first = claim
 
+    def about(self, members: Collection[str], group: Collection[str]) -> Changes:
+        """What these changes hold of the members, and of who the identifiers of the group are."""
+        return Changes(
+            entries=[entry for entry in self.entries if entry[1] in members],
+            ledgers={subject: rows for subject, rows in self.ledgers.items() if subject in members},
+            registers={name: row for name, row in self.registers.items() if name[0] in members},
+            messages=[one for one in self.messages if one.subject in members],
+            claims={key: row for key, row in self.claims.items() if key[0] in group or key[1] in group},
+            identifiers={id: row for id, row in self.identifiers.items() if id in group},
+        )
+
     def see(self, id: str, identifier: Identifier, occurred_at: int, recorded: int, position: int) -> None:
         known = self.identifiers.get(id)
         if known is None:
             self.identifiers[id] = IdentifierRow(identifier, occurred_at, occurred_at, recorded, position)
         else:
-            known.first_seen = min(known.first_seen, occurred_at)
-            known.last_seen = max(known.last_seen, occurred_at)
+            if occurred_at < known.first_seen:
+                known.first_seen = occurred_at
+            elif occurred_at > known.last_seen:
+                known.last_seen = occurred_at
             known.touchpoints += recorded
-            known.changed = max(known.changed, position)
+            if position > known.changed:
+                known.changed = position
 
 
 def claim_key(lesser: str, greater: str, claim: Claim) -> ClaimKey:

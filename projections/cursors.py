@@ -18,7 +18,7 @@ def _encoded(value: Any) -> str:
 def _decoded(token: str, name: str) -> Any:
     try:
         return json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refused(
             400, f"{name}_invalid", f"{name}: expected a value that an earlier answer gave"
         ) from None
@@ -38,7 +38,7 @@ def stamp_of(cursor: str) -> Stamp:
 
 
 def stream_token(position: int, members: str) -> str:
-    """Where a live stream goes on, and who the customer's members were; see `stream_position`."""
+    """Where a live stream goes on, and digests of the customer's members and erasures; see `stream_position`."""
     return _encoded([position, members])
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -22,6 +23,8 @@ from touchbook.links import Links, RefusedLink
 from touchbook.positions import token_of
 from touchbook.projections.context import language_of, name_of, open_matters, topics_of
 from touchbook.projections.cursors import cursor_of, stamp_of, stream_position, stream_token
+from touchbook.projections.groups import LargeGroups
+from touchbook.projections.standing import Standing
 from touchbook.projections.stores.port import Deed, Known, Projections, Reader
 from touchbook.recent import Recent
 from touchbook.registers import next_boundary, values_of
@@ -29,7 +32,7 @@ from touchbook.schemas.display import Language
 from touchbook.schemas.times import day_text, rfc3339
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.scorecard import ScorecardSet
-from touchbook.scoring import Contribution, Score, explain, rows_behind, score, score_all
+from touchbook.scoring import Contribution, Score, explain, rows_behind_all, score, score_stored
 from touchbook.timeline import Entry, TimelineFilters, has_text, item_of
 
 IN_A_URL = ("user_id", "anonymous_id", "loyalty_card", "device")
@@ -38,7 +41,7 @@ SHOWN_REFUSALS = 20
 CLAIMS_OF_A_BARRED = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Customer:
     """Who somebody is, as of one look at the projections, made by version `made_by`. `members` are in the order of
     their first touchpoints."""
@@ -48,6 +51,8 @@ class Customer:
     refused: tuple[RefusedLink, ...]
     changed: int
     made_by: str
+    erased: tuple[tuple[str, int], ...] = ()
+    """Of his members those that were ever erased, and when: he has returned since."""
 
     @property
     def ids(self) -> list[str]:
@@ -58,12 +63,13 @@ class Customer:
         """The members that touchpoints were recorded under."""
         return [member.id for member in self.members if member.touchpoints]
 
-    @property
+    @cached_property
     def membership(self) -> str:
-        """Changes when somebody joins him or is taken from him."""
-        return _digest(sorted(self.ids))[:16]
+        """Changes when somebody joins him or is taken from him, and when he returns after an erasure."""
+        members = _digest(sorted(self.ids))[:16]
+        return f"{members}.{_digest(map(str, self.erased))[:16]}" if self.erased else members
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Changes with every touchpoint, claim and link that concerns him, and with what touchpoints mean."""
         return _digest([*self.ids, str(self.changed), self.made_by])[:24]
@@ -89,8 +95,10 @@ class Customers:
         self._id_of = id_of
         self._known_signals = known_signals
         self._late_after = late_after
-        self._links: Recent[tuple[str, int, int], Links] = Recent(remembered)
-        self._scores: Recent[tuple[str, str, Day], dict[str, Any]] = Recent(remembered)
+        self._links: Recent[tuple[str, int, str], Links] = Recent(remembered)
+        self._large = LargeGroups()
+        self._who: Recent[tuple[str, int, str], Customer] = Recent(remembered)
+        self._standings: Recent[tuple[str, str, Day], Standing] = Recent(remembered)
 
     # Who
 
@@ -111,6 +119,19 @@ class Customers:
         with self._projections.reading() as reader:
             found = reader.known([id])
         return found[0].identifier if found else None
+
+    def id_of(self, ref: str) -> str:
+        """The permanent id behind a reference, whether or not anybody is known under it. Raises as `find` does."""
+        return self._id_behind(ref)
+
+    def id_named(self, type: str, value: str) -> str:
+        """The permanent id of an identifier, whether or not it is known. Raises `Rejected` for an invalid value."""
+        return self._id_of(normalised(type, value, self._rules))
+
+    def forget(self) -> None:
+        """Lets go of everything remembered of anybody: after an erasure nothing of him stays in memory either."""
+        for remembered in (self._links, self._who, self._standings):
+            remembered.clear()
 
     def card(self, customer: Customer) -> dict[str, Any]:
         """`GET /v1/customers/{ref}`."""
@@ -162,32 +183,52 @@ class Customers:
             return None
 
     def _resolved(self, reader: Reader, id: str) -> Customer:
-        group = reader.group_of(id)
-        if not group:
+        changed = reader.changed([id]).get(id)
+        if changed is None:
             raise CustomerUnknown
-        return self._customer_in(reader, group, id)
+        known = self._who.get((id, changed, reader.version()))
+        return (
+            known or self._in_large(reader, id, changed) or self._customer_in(reader, reader.group_of(id), id)
+        )
+
+    def _in_large(self, reader: Reader, id: str, changed: int) -> Customer | None:
+        """The customer of an identifier whose large group is known to hold still the same customers."""
+        found = self._large.links(reader, id, changed)
+        if found is None:
+            return None
+        own, links = found
+        members = reader.known([self._id_of(one) for one in links.of(own.identifier)])
+        return self._customer_of(reader, members, own, links, changed)
 
     def _customer_in(self, reader: Reader, group: Sequence[Known], id: str) -> Customer:
+        """The customer of the identifier `id` among the members of its group; remembered."""
         changed = max(member.changed for member in group)
         own = next(member for member in group if member.id == id)
-        links = self._links_of(reader, group, changed, own)
+        return self._customer_of(reader, group, own, self._links_of(reader, group, changed, own), changed)
+
+    def _customer_of(
+        self, reader: Reader, among: Sequence[Known], own: Known, links: Links, changed: int
+    ) -> Customer:
         identifiers = links.of(own.identifier)
         members = sorted(
-            (member for member in group if member.identifier in identifiers),
+            (member for member in among if member.identifier in identifiers),
             key=lambda member: (member.first_seen, member.identifier),
         )
         shown = shown_member({member.identifier: member.first_seen for member in members})
-        return Customer(
+        found = Customer(
             id=next(member.id for member in members if member.identifier == shown),
             members=tuple(members),
             refused=tuple(one for one in links.refused if one.a in identifiers or one.b in identifiers),
             changed=changed,
             made_by=reader.version(),
+            erased=tuple(reader.erased([member.id for member in members])),
         )
+        self._who.put((own.id, changed, found.made_by), found)
+        return found
 
     def _links_of(self, reader: Reader, group: Sequence[Known], changed: int, own: Known) -> Links:
         """The links of a group. One that is barred is a customer alone, however many people claimed it."""
-        key = (own.id if own.barred else own.group, changed, len(group))
+        key = (own.id if own.barred else own.group, changed, reader.version())
         known = self._links.get(key)
         if known is None:
             if own.barred:
@@ -196,6 +237,8 @@ class Customers:
                 claims, shared = reader.claims([member.id for member in group if not member.barred])
             known = resolve(claims, shared)
             self._links.put(key, known)
+            if not own.barred:
+                self._large.keep(reader, own.group, changed, len(group), claims, shared, known)
         return known
 
     # What happened
@@ -246,8 +289,28 @@ class Customers:
 
     def scores(self, customer: Customer, at: Day, names: Sequence[str] | None = None) -> dict[str, Any]:
         """Every score at the end of a day, or the ones named. Raises `ScorecardUnknown`."""
+        for name in names or ():
+            self.scorecards.named(name)
         with self._projections.reading() as reader:
-            return self._scores_of(reader, customer, at, names)
+            return self._standing(reader, customer, at).told(names)
+
+    def standing(self, customer: Customer, at: Day) -> Standing:
+        """The same, encoded."""
+        with self._projections.reading() as reader:
+            return self._standing(reader, customer, at)
+
+    def remembered(self, asked: Sequence[tuple[str, Day]]) -> list[Standing | None]:
+        """For each (reference, day) the standing, where it is remembered and still holds: so little work that one
+        thread does it for many at once. None says nothing of the reference: ask `find`."""
+        ids = [self._id_or_none(ref) for ref, _ in asked]
+        with self._projections.reading() as reader:
+            changed = reader.changed({id for id in ids if id is not None})
+            made_by = reader.version()
+        found = []
+        for id, (_, at) in zip(ids, asked, strict=True):
+            who = self._who.get((id, changed[id], made_by)) if id in changed else None
+            found.append(None if who is None else self._standings.get(self._score_key(who, at)))
+        return found
 
     def explain(
         self, customer: Customer, name: str, at: Day, without: str | None = None, with_: str | None = None
@@ -256,16 +319,16 @@ class Customers:
         card = self.scorecards.named(name)
         with self._projections.reading() as reader:
             ledger = self._ledger(reader, customer)
-            deeds = reader.deeds(customer.subjects, (at + 1) * MILLISECONDS_A_DAY)
-            if without is not None and not any(deed.key == without for deed in deeds):
-                deeds_of_any_day = reader.deeds(customer.subjects, 2**62)
-                if not any(deed.key == without for deed in deeds_of_any_day):
-                    raise TouchpointUnknown
-        found, lines = explain(ledger, card, at)
-        behind = _keys_by_row(deeds)
+            found, lines = explain(ledger, card, at)
+            rows = rows_behind_all(lines, card, ledger, at)
+            oldest = min((day for some in rows for _, day in some), default=at + 1)
+            deeds = reader.deeds(
+                customer.subjects, (at + 1) * MILLISECONDS_A_DAY, oldest * MILLISECONDS_A_DAY
+            )
+            taken = None if without is None else self._deed(reader, customer, without)
+        behind = _keys_by_row(deeds, card.signals)
 
-        def touchpoints(line: Contribution) -> list[str]:
-            rows = rows_behind(line, card, ledger, at)
+        def touchpoints(rows: Iterable[tuple[str, Day]]) -> list[str]:
             return list(dict.fromkeys(key for row in rows for key in behind.get(row, ())))
 
         return {
@@ -273,46 +336,63 @@ class Customers:
             "at": day_text(at),
             "version": customer.version,
             "score": _score(found),
-            "contributions": [_contribution(line, touchpoints(line)) for line in lines],
-            "without": None if without is None else {
-                "key": without, "score": _score(score(_without(ledger, deeds, without), card, at))
+            "contributions": [
+                _contribution(line, touchpoints(some)) for line, some in zip(lines, rows, strict=True)
+            ],
+            "without": None if taken is None else {
+                "key": taken.key, "score": _score(score(_without(ledger, taken), card, at))
             },
             "with": None if with_ is None else {
                 "signal": with_, "score": _score(score(self._with(ledger, with_, at), card, at))
             },
         }  # fmt: skip
 
+    def _deed(self, reader: Reader, customer: Customer, key: str) -> Deed:
+        """What a touchpoint of the customer's counted, on whatever day. Raises `TouchpointUnknown`."""
+        for deed in reader.deeds(customer.subjects, 2**62):
+            if deed.key == key:
+                return deed
+        raise TouchpointUnknown
+
     def batch(
         self, refs: Sequence[tuple[str, Day]], names: Sequence[str] | None = None
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """Scores of many at once: one item for each reference known, in order, and the references unknown, those
         that are no references among them."""
+        standings = self.standings(refs, names)
+        items = [
+            {"ref": ref, **{name: told for name, told in one.told(names).items() if name != "version"}}
+            for (ref, _), one in zip(refs, standings, strict=True)
+            if one is not None
+        ]
+        return items, [ref for (ref, _), one in zip(refs, standings, strict=True) if one is None]
+
+    def standings(
+        self, refs: Sequence[tuple[str, Day]], names: Sequence[str] | None = None
+    ) -> list[Standing | None]:
+        """How each of many stands on his day, None where a reference is unknown. Raises `ScorecardUnknown` where a
+        score of `names` is none."""
+        for name in names or ():
+            self.scorecards.named(name)
         ids = [self._id_or_none(ref) for ref, _ in refs]
-        items, unknown = [], []
         with self._projections.reading() as reader:
             found = self._found(reader, {id for id in ids if id is not None})
-            cold = {
-                member
+            return [
+                None if id is None or id not in found else self._standing(reader, found[id], at)
                 for (_, at), id in zip(refs, ids, strict=True)
-                if id in found and self._scores.get(self._score_key(found[id], at)) is None
-                for member in found[id].ids
-            }
-            ledgers = reader.ledgers(cold) if cold else {}
-            for (ref, at), id in zip(refs, ids, strict=True):
-                if id not in found:
-                    unknown.append(ref)
-                    continue
-                told = self._scores_of(reader, found[id], at, names, ledgers)
-                items.append({"ref": ref, **{name: told[name] for name in ("customer", "at", "scores")}})
-        return items, unknown
+            ]
 
-    def _found(self, reader: Reader, ids: set[str]) -> dict[str | None, Customer]:
+    def _found(self, reader: Reader, ids: set[str]) -> dict[str, Customer]:
+        changed, made_by = reader.changed(ids), reader.version()
+        who = {id: self._who.get((id, at, made_by)) for id, at in changed.items()}
+        found = {id: customer for id, customer in who.items() if customer is not None}
         groups: dict[str, list[Known]] = {}
         home: dict[str, str] = {}
-        for known in reader.groups_of(ids):
+        new = who.keys() - found.keys()
+        for known in reader.groups_of(new) if new else ():
             groups.setdefault(known.group, []).append(known)
             home[known.id] = known.group
-        return {id: self._customer_in(reader, groups[home[id]], id) for id in ids if id in home}
+        return found | {id: self._customer_in(reader, groups[home[id]], id) for id in new}
 
     def buying(self, customer: Customer, at: Day) -> dict[str, Any]:
         with self._projections.reading() as reader:
@@ -326,33 +406,15 @@ class Customers:
                 **interests(self._ledger(reader, customer), at),
             }
 
-    def _scores_of(
-        self,
-        reader: Reader,
-        customer: Customer,
-        at: Day,
-        names: Sequence[str] | None,
-        ledgers: dict[str, Ledger] | None = None,
-    ) -> dict[str, Any]:
-        for name in names or ():
-            self.scorecards.named(name)
+    def _standing(self, reader: Reader, customer: Customer, at: Day) -> Standing:
         key = self._score_key(customer, at)
-        scores = self._scores.get(key)
-        if scores is None:
-            if ledgers is not None and any(id in ledgers for id in customer.ids):
-                ledger = merged(ledgers[id] for id in customer.ids if id in ledgers)
-            else:
-                ledger = self._ledger(reader, customer)
-            scores = {
-                name: one.to_json() for name, one in score_all(ledger, self.scorecards.values(), at).items()
-            }
-            self._scores.put(key, scores)
-        return {
-            "customer": customer.id,
-            "at": day_text(at),
-            "version": customer.version,
-            "scores": scores if names is None else {name: scores[name] for name in names},
-        }
+        known = self._standings.get(key)
+        if known is None:
+            ledgers = [rows for _, rows in reader.ledger_rows(customer.subjects)]
+            scores = score_stored(ledgers, self.scorecards, at)
+            known = Standing.of(customer.id, customer.version, at, scores)
+            self._standings.put(key, known)
+        return known
 
     def _score_key(self, customer: Customer, at: Day) -> tuple[str, str, Day]:
         return customer.version, self.scorecards.fingerprint, at
@@ -383,8 +445,8 @@ class Customers:
         at = day_of(now)
         with self._projections.reading() as reader:
             settings = reader.registers(customer.ids)
-            messages = reader.messages(customer.subjects)
-            scores = self._scores_of(reader, customer, at, None)["scores"]
+            messages = reader.latest_messages(customer.subjects)
+            scores = self._standing(reader, customer, at).told()["scores"]
             shown = reader.entries(customer.subjects, TimelineFilters(audience="customer"), None)
             topics = topics_of(shown) if with_traits else []
             ledger = self._ledger(reader, customer)
@@ -443,25 +505,26 @@ def _contribution(line: Contribution, touchpoints: list[str]) -> dict[str, Any]:
     }
 
 
-def _keys_by_row(deeds: Iterable[Deed]) -> dict[tuple[str, Day], list[str]]:
+def _keys_by_row(deeds: Iterable[Deed], signals: Collection[str]) -> dict[tuple[str, Day], list[str]]:
+    """The touchpoints behind each row of these signals, in their order."""
     rows: dict[tuple[str, Day], list[str]] = {}
     for deed in deeds:
+        day = day_of(deed.occurred_at)
         for signal in deed.signals:
-            rows.setdefault((signal, day_of(deed.occurred_at)), []).append(deed.key)
+            if signal in signals:
+                rows.setdefault((signal, day), []).append(deed.key)
     return rows
 
 
-def _without(ledger: Ledger, deeds: Iterable[Deed], key: str) -> Ledger:
+def _without(ledger: Ledger, deed: Deed) -> Ledger:
     """The ledger as if this touchpoint had given no signals; its claims and registers stand."""
     changed = dict(ledger)
-    for deed in deeds:
-        if deed.key == key:
-            for signal, total in deed.signals.items():
-                row = (signal, day_of(deed.occurred_at))
-                count, so_far = changed[row]
-                changed[row] = (count - 1, so_far - total)
-                if count == 1:
-                    del changed[row]
+    for signal, total in deed.signals.items():
+        row = (signal, day_of(deed.occurred_at))
+        count, so_far = changed[row]
+        changed[row] = (count - 1, so_far - total)
+        if count == 1:
+            del changed[row]
     return changed
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from touchbook.errors import KeyDestroyed
 from touchbook.identity import claims_of
-from touchbook.projections.changes import Changes
+from touchbook.projections.changes import Changes, EntryRow, entry_row
 from touchbook.registers import ThreadMessage
 from touchbook.schemas.catalogue import Catalogue, Reading
-from touchbook.schemas.details import VIA, Register
+from touchbook.schemas.details import VIA, Details, Register
 from touchbook.schemas.touchpoint import UNREAD_TRAITS, UNVERIFIED, Identifier, Record, Touchpoint
+from touchbook.spelling import spelled
 from touchbook.timeline import ERASED, UNREADABLE, Entry
 
 log = logging.getLogger(__name__)
@@ -41,31 +42,34 @@ def fold_touchpoint(
 
     All that can fail is computed before anything is added, so that a failure leaves `changes` as it was.
     """
+    identifiers, channel, at = touchpoint.identifiers, touchpoint.channel, touchpoint.occurred_at
     reading = catalogue.read_lenient(touchpoint.type, touchpoint.version, touchpoint.data)
     details = reading.details
+    own = _own_of(type(details))
     direction = details.taken_direction()
-    signals = signals_of(reading, touchpoint.channel, direction)
+    signals = signals_of(reading, channel, direction)
     entry = _entry(record, touchpoint, reading, direction, signals)
-    registers = [*details.registers(), *consents_of(touchpoint)]
+    registers = [*details.registers()] if own.registers else []
+    if "context" in touchpoint.extra:
+        registers += consents_of(touchpoint)
     message = details.message() if details.thread is not None else None
     claims = [(id_of(claim.lesser), id_of(claim.greater), claim) for claim in claims_of(touchpoint)]
-    others = {id_of(other): other for other in touchpoint.identifiers if other != touchpoint.subject}
-    for lesser, greater, claim in claims:
-        others |= {lesser: claim.lesser, greater: claim.greater}
-    others.pop(record.subject, None)
+    others: dict[str, Identifier] = {}
+    if claims or len(identifiers) > 1:
+        others = {id_of(other): other for other in identifiers}
+        for lesser, greater, claim in claims:
+            others |= {lesser: claim.lesser, greater: claim.greater}
+        others.pop(record.subject, None)
 
-    subject, at, position = record.subject, touchpoint.occurred_at, record.position
+    subject, position = record.subject, record.position
     stamp = (at, touchpoint.key)
     changes.entries.append(entry)
-    for name, total in signals.items():
-        changes.count(subject, name, at, total)
+    changes.count_all(subject, at, signals)
     for kind, key, value in registers:
         changes.register(subject, kind, key, value, stamp)
     if message is not None and details.thread is not None:
         role, public = message
-        changes.messages.append(
-            ThreadMessage(subject, details.thread, *stamp, role, public, touchpoint.channel)
-        )
+        changes.messages.append(ThreadMessage(subject, details.thread, *stamp, role, public, channel))
     changes.see(subject, touchpoint.subject, at, 1, position)
     for id, identifier in others.items():
         changes.see(id, identifier, at, 0, position)
@@ -73,14 +77,28 @@ def fold_touchpoint(
         changes.claim(lesser, greater, claim)
 
 
+class _Own(NamedTuple):
+    """What a type declares itself; what it has from `Details` is the same for all and need not be asked."""
+
+    registers: bool
+    marks: bool
+    shown_to_customer: bool
+
+
+@cache
+def _own_of(model: type[Details]) -> _Own:
+    return _Own(*(getattr(model, name) is not getattr(Details, name) for name in _Own._fields))
+
+
 def signals_of(reading: Reading, channel: str, direction: str) -> dict[str, int]:
     """Every signal the touchpoint gives, each counted once: name → total. What the customer did himself also says by
     which channel he came."""
     signals: dict[str, int] = {}
-    for name, total in (*reading.details.signals(), *reading.extra_signals):
-        signals[name] = signals.get(name, 0) + total
-    if reading.own_signal is not None:
-        signals.setdefault(reading.own_signal, 0)
+    _, _, details, own_signal, extra_signals = reading
+    for name, total in (*details.signals(), *extra_signals):
+        signals[name] = signals[name] + total if name in signals else total
+    if own_signal is not None and own_signal not in signals:
+        signals[own_signal] = 0
     if direction == "in":
         signals[VIA + channel] = 0
     return signals
@@ -104,36 +122,67 @@ def consents_of(touchpoint: Touchpoint) -> list[Register]:
 
 def _entry(
     record: Record, touchpoint: Touchpoint, reading: Reading, direction: str, signals: dict[str, int]
-) -> Entry:
-    details = reading.details
-    fields = details.model_dump(mode="json", exclude_none=True)
+) -> EntryRow:
+    type_, family, details, _, _ = reading
+    own = _own_of(type(details))
     body: dict[str, Any] = {
         "id": touchpoint.id,
         "data": touchpoint.data,
         "signals": list(signals.items()),
     }
-    if shown := {name: value for name, value in fields.items() if touchpoint.data.get(name) != value}:
+    if shown := _shown(details, touchpoint.data):
         body["shown"] = shown
     if details.actor is not None:
         body["actor"] = {"kind": details.actor.kind, "name": details.actor.name}
-    unread = (f"{kind}_unreadable" for kind in touchpoint.extra.get(UNREAD_TRAITS, ()))
-    if marks := sorted({*details.marks(), *unread}):
-        body["marks"] = marks
-    return Entry(
-        key=record.key,
-        subject=record.subject,
-        occurred_at=touchpoint.occurred_at,
-        recorded_at=record.recorded_at,
-        position=record.position,
-        type=reading.type,
-        family=reading.family,
-        channel=touchpoint.channel,
-        source=touchpoint.source,
-        direction=direction,
-        thread=details.thread,
-        for_customer=details.shown_to_customer(),
-        body=body,
+    marks = set(details.marks()) if own.marks else set()
+    if UNREAD_TRAITS in touchpoint.extra:
+        marks.update(f"{kind}_unreadable" for kind in touchpoint.extra[UNREAD_TRAITS])
+    if marks:
+        body["marks"] = sorted(marks)
+    return (
+        record.key,
+        record.subject,
+        touchpoint.occurred_at,
+        record.recorded_at,
+        record.position,
+        type_,
+        family,
+        touchpoint.channel,
+        touchpoint.source,
+        direction,
+        details.thread,
+        details.shown_to_customer() if own.shown_to_customer else details.for_customer,
+        spelled(body),
     )
+
+
+_PLAIN = frozenset({str, int, float, bool})
+"""Types whose values are their own JSON."""
+
+
+def _shown(details: Details, data: dict[str, Any]) -> dict[str, Any]:
+    """What the fields say beyond the data: `{name: value for name, value in details.model_dump(mode="json",
+    exclude_none=True).items() if data.get(name) != value}`.
+
+    Nearly every field holds nothing, or the very object that stands in the data; only what is no plain value, and does
+    not, is worth a dump of all.
+    """
+    shown: dict[str, Any] = {}
+    for fields in (details.__dict__, details.__pydantic_extra__ or {}):
+        for name in fields:
+            value = fields[name]
+            if value is None or value is (said := data.get(name)):
+                continue
+            if type(value) not in _PLAIN:
+                return _shown_of_all(details, data)
+            if value != said:
+                shown[name] = value
+    return shown
+
+
+def _shown_of_all(details: Details, data: dict[str, Any]) -> dict[str, Any]:
+    fields = details.model_dump(mode="json", exclude_none=True)
+    return {name: value for name, value in fields.items() if data.get(name) != value}
 
 
 def _placeholder(record: Record, type: str) -> Entry:
@@ -166,26 +215,30 @@ class Folder:
         self.unreadable = 0
         self.unreadable_in_a_row = 0
 
+    def anew(self) -> Folder:
+        """One that folds alike and has counted nothing yet."""
+        return Folder(self._catalogue, self._open, self._id_of)
+
     def fold(self, records: list[Record]) -> Changes:
         """The changes of these records together. Never raises on what a record holds: one whose key is gone leaves an
         "erased" entry and adds nothing; one that cannot be folded leaves an "unreadable" one and is counted."""
         changes = Changes()
         id_of = cache(self._id_of)  # the same few people come again and again
+        open, catalogue = self._open, self._catalogue
         for record in records:
-            self._fold_one(changes, record, id_of)
+            try:
+                fold_touchpoint(changes, record, open(record), catalogue, id_of)
+            except KeyDestroyed:
+                if record.key_id:  # an erasure itself is no touchpoint, and has none
+                    changes.entries.append(entry_row(_placeholder(record, ERASED)))
+            except Exception as error:  # it was valid once, so this is our bug; the timeline must go on
+                self._set_down(changes, record, error)
+                continue
+            self.unreadable_in_a_row = 0
         return changes
 
-    def _fold_one(self, changes: Changes, record: Record, id_of: Callable[[Identifier], str]) -> None:
-        try:
-            fold_touchpoint(changes, record, self._open(record), self._catalogue, id_of)
-        except KeyDestroyed:
-            changes.entries.append(_placeholder(record, ERASED))
-        except Exception as error:  # valid when it was accepted, so this is our bug; the timeline must go on
-            log.error(
-                "record %s at %d cannot be folded: %s", record.key, record.position, type(error).__name__
-            )
-            changes.entries.append(_placeholder(record, UNREADABLE))
-            self.unreadable += 1
-            self.unreadable_in_a_row += 1
-            return
-        self.unreadable_in_a_row = 0
+    def _set_down(self, changes: Changes, record: Record, error: Exception) -> None:
+        log.error("record %s at %d cannot be folded: %s", record.key, record.position, type(error).__name__)
+        changes.entries.append(entry_row(_placeholder(record, UNREADABLE)))
+        self.unreadable += 1
+        self.unreadable_in_a_row += 1

@@ -10,8 +10,8 @@ import hashlib
 import json
 from collections.abc import Collection
 from collections.abc import Mapping as ReadOnly
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -49,8 +49,7 @@ class Plain(Details):
         return fitting(cls, {**data, "source_type": source_type}, promised=("source_type",))
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a touchpoint was read as.
 
     `type`           ours, after mapping; the source's own word where nobody has mapped it
@@ -127,13 +126,15 @@ def fitting(model: type[Model], data: dict[str, Any], promised: Collection[str])
 
 
 def _read_ours(model: type[Details], version: int, data: dict[str, Any]) -> Reading:
-    _refuse_unknown_version(model, version)
+    type = model.type
+    if version != model.version:
+        _refuse_unknown_version(model, version)
+        data = upcast(type, version, data)
     try:
-        return Reading(
-            model.type, model.family, model.model_validate(upcast(model.type, version, data)), model.type
-        )
+        details = model.__pydantic_validator__.validate_python(data)
     except ValidationError as error:
         raise _rejected(error, {}) from None
+    return tuple.__new__(Reading, (type, model.family, details, type, ()))
 
 
 def _read_mapped(model: type[Details], entry: Entry, data: dict[str, Any]) -> Reading:

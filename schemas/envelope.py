@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from touchbook.errors import Rejected
@@ -16,6 +17,10 @@ from touchbook.schemas.touchpoint import CARRIED, IDENTIFIED
 
 MAX_ID = 200
 MAX_TYPE = 200
+ID_PATTERN = rf"^[^\u0000-\u001f\u007f-\u009f]{{1,{MAX_ID}}}$"
+"""What an id looks like, as schemas say it."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What no id and no name of a type may hold: programs cut texts off at NUL, and logs fall apart at the others."""
 CLOUDEVENT_READ = frozenset({"specversion", "id", "source", "type", "time", "data", "channel"})
 
 
@@ -47,7 +52,7 @@ def draft_of_segment(call: Any, inherited: dict[str, Any], sent_at: int | None) 
     """
     call = _object(call, "")
     method = call.get("type")
-    if method not in SEGMENT_CALLS:
+    if not isinstance(method, str) or method not in SEGMENT_CALLS:
         raise Rejected("type_unknown", f"expected one of {', '.join(SEGMENT_CALLS)}", "type")
     context = {
         **_optional_object(inherited.get("context"), "context"),
@@ -64,7 +69,7 @@ def draft_of_segment(call: Any, inherited: dict[str, Any], sent_at: int | None) 
         canonical={name: value for name, value in call.items() if name not in NOT_CANONICAL},
         said_at=_time(call, "timestamp", "originalTimestamp"),
         sent_at=milliseconds(call["sentAt"], "sentAt") if call.get("sentAt") is not None else sent_at,
-        extra={name: value for name, value in call.items() if name not in SEGMENT_READ},
+        extra={name: value for name, value in call.items() if name not in SEGMENT_READ[method]},
         data_field="properties",
     )
     if context:
@@ -116,12 +121,19 @@ SEGMENT_CALLS = {
     "track": _track, "identify": _identify, "page": _page, "screen": _page, "group": _group, "alias": _alias,
 }  # fmt: skip
 CHANGED_BY_RETRIES = frozenset({"sentAt", "receivedAt", "writeKey"})
-NOT_CANONICAL = CHANGED_BY_RETRIES | {"_metadata"}
+RETRIES = "_metadata"
+NOT_CANONICAL = CHANGED_BY_RETRIES | {RETRIES}
 """`_metadata` is kept, but no part of what is compared: there Segment's browser SDK counts its retries."""
-SEGMENT_READ = CHANGED_BY_RETRIES | frozenset(
-    {"type", "event", "properties", "traits", "context", "messageId", "userId", "anonymousId", "previousId", "groupId",
-     "timestamp", "originalTimestamp", "name", "category"}
-)  # fmt: skip
+_READ_OF_ALL = CHANGED_BY_RETRIES | {"type", "context", "messageId", "userId", "anonymousId", "timestamp"}
+SEGMENT_READ = {
+    "track": _READ_OF_ALL | {"event", "properties"},
+    "identify": _READ_OF_ALL | {"traits"},
+    "page": _READ_OF_ALL | {"properties", "name", "category"},
+    "screen": _READ_OF_ALL | {"properties", "name", "category"},
+    "group": _READ_OF_ALL | {"groupId", "traits"},
+    "alias": _READ_OF_ALL | {"previousId"},
+}
+"""What of a call has its own place in the draft; all else comes along in `extra`, so that nothing sent is lost."""
 
 
 def _segment_identifiers(call: dict[str, Any], context: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -143,6 +155,8 @@ def draft_of_cloudevent(event: Any, source: str) -> Draft:
         raise Rejected("source_mismatch", f"expected {source!r}, the source this key belongs to", "source")
     if "data_base64" in event:
         raise Rejected("data_not_json", "expected a JSON object in `data`, not base64", "data_base64")
+    if event.get("channel") is not None and not isinstance(event["channel"], str):
+        raise Rejected("channel_invalid", "expected at most 50 printable characters", "channel")
     data = dict(_optional_object(event.get("data"), "data"))
     identifiers = _optional_object(data.pop("identifiers", None), "data.identifiers")
     return Draft(
@@ -161,10 +175,13 @@ def draft_of_cloudevent(event: Any, source: str) -> Draft:
         said_at=_time(event, "time"),
         sent_at=None,
         strength=IDENTIFIED if event["type"] in ("identified", "alias") else CARRIED,
-        extra={name: value for name, value in event.items() if name not in CLOUDEVENT_READ},
+        extra={}
+        if event.keys() <= CLOUDEVENT_READ
+        else {name: value for name, value in event.items() if name not in CLOUDEVENT_READ},
     )
 
 
+@lru_cache(256)
 def _identifier_field(kind: str) -> str:
     """Where the identifier stood; a key that does not look like a field name may be somebody's address."""
     return f"data.identifiers.{kind}" if re.fullmatch(r"[A-Za-z_]{1,40}", kind) else "data.identifiers"
@@ -204,12 +221,16 @@ def _id(value: Any, where: str) -> str | None:
     text = _text(value, where)
     if len(text) > MAX_ID:
         raise Rejected("id_too_long", f"expected at most {MAX_ID} characters", where)
+    if CONTROL.search(text):
+        raise Rejected("id_invalid", f"expected 1 to {MAX_ID} characters, no control characters", where)
     return text
 
 
 def _type(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value.strip() or len(value) > MAX_TYPE:
-        raise Rejected("type_invalid", f"expected a text of 1 to {MAX_TYPE} characters", where)
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_TYPE or CONTROL.search(value):
+        raise Rejected(
+            "type_invalid", f"expected a text of 1 to {MAX_TYPE} characters, no control characters", where
+        )
     return value
 
 

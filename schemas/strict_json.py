@@ -7,6 +7,8 @@ without any of these checks takes 3.7 µs and 5.5 ms.
 from __future__ import annotations
 
 import json
+import re
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
@@ -48,6 +50,15 @@ def check(value: Any) -> None:
         raise JsonInvalid(_TOO_DEEP) from None
 
 
+def fault_of(value: Any) -> str | None:
+    """Why `check` would refuse the value; None where it would not."""
+    try:
+        check(value)
+    except JsonInvalid as error:
+        return str(error)
+    return None
+
+
 def _text(body: bytes) -> str:
     try:
         return body.decode()
@@ -77,14 +88,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _integer(digits: str) -> int:
     if len(digits) > 20 or not SMALLEST <= (number := int(digits)) <= LARGEST:
-        raise JsonInvalid("expected integers within 64 bits; send a longer one as text")
+        raise JsonInvalid(_NO_INTEGER if len(digits) < 309 else _INFINITE)
     return number
 
 
 def _fraction(digits: str) -> float:
     number = float(digits)
-    if number - number != 0.0:
-        raise JsonInvalid("expected numbers within the range of a 64-bit float")
+    if number - number != 0.0 or (number == 0.0 and _SOMETHING.search(digits)):
+        raise JsonInvalid(_OUT_OF_RANGE)
     return number
 
 
@@ -94,14 +105,34 @@ def _constant(_: str) -> NoReturn:
 
 def _long_integer(digits: str) -> int:
     if len(digits) > LONGEST:
-        raise JsonInvalid("expected integers within 64 bits; send a longer one as text")
+        raise JsonInvalid(_NO_INTEGER)
     return int(digits)
 
+
+def _long_fraction(digits: str) -> float | int:
+    """One that no float holds, as the integer that it is: so it is kept as sent, and `check` finds it."""
+    number = float(digits)
+    if number - number == 0.0:
+        return _fraction(digits)
+    try:
+        exact = Decimal(digits)
+    except InvalidOperation:  # the exponent alone is too long
+        raise JsonInvalid(_OUT_OF_RANGE) from None
+    if exact.adjusted() > LONGEST or exact != exact.to_integral_value():
+        raise JsonInvalid(_OUT_OF_RANGE)
+    return int(exact)
+
+
+_NO_INTEGER = "expected integers within 64 bits; send a longer one as text"
+_INFINITE = "expected integers within 64 bits, and no number that a float takes for Infinity; send it as text"
+_OUT_OF_RANGE = "expected numbers within the range of a 64-bit float"
+_SOMETHING = re.compile(r"^[^eE]*[1-9]")
+"""A digit that is not nothing, before the exponent: the number is not zero, whatever a float makes of it."""
 
 _STRICT = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
 )
-_LOOSE = json.JSONDecoder(object_pairs_hook=_object, parse_int=_long_integer)
+_LOOSE = json.JSONDecoder(object_pairs_hook=_object, parse_int=_long_integer, parse_float=_long_fraction)
 
 
 def _check_depth(value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 CARRIED, IDENTIFIED, AGENT = 1, 2, 3
@@ -45,8 +45,7 @@ class Claim:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Touchpoint:
+class Touchpoint(NamedTuple):
     """One thing that happened between a customer and a channel. All times are milliseconds UTC.
 
     `key`         first 128 bits of SHA-256(source, NUL, id) in hex: what everything inside calls it
@@ -81,11 +80,10 @@ class Touchpoint:
     said_at: int | None = None
     sent_at: int | None = None
     recorded_at: int = 0
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = {}  # noqa: RUF012 a field like the others, and as they are never changed in place
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A touchpoint as the journal keeps it: a clear header and a sealed body.
 
     `position` is where in the journal; `subject` the permanent id of the identifier it is recorded under (a keyed

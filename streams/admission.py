@@ -10,16 +10,23 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 from touchbook.errors import Rejected
 from touchbook.identity import normalised, subject_of
 from touchbook.ledger import MILLISECONDS_A_DAY
 from touchbook.schemas.catalogue import CATALOGUE, Catalogue, Reading
 from touchbook.schemas.details import Details
-from touchbook.schemas.envelope import CHANGED_BY_RETRIES, Draft, draft_of_cloudevent, draft_of_segment
+from touchbook.schemas.envelope import (
+    CHANGED_BY_RETRIES,
+    RETRIES,
+    Draft,
+    draft_of_cloudevent,
+    draft_of_segment,
+)
 from touchbook.schemas.money import MAX_AMOUNT
+from touchbook.schemas.strict_json import fault_of
 from touchbook.schemas.touchpoint import (
     CARRIED,
     NO_CHANNEL,
@@ -30,9 +37,11 @@ from touchbook.schemas.touchpoint import (
 )
 from touchbook.sealing import canonical
 from touchbook.streams.control import Control, SetAside
-from touchbook.streams.journal import Appended, Journal, pending
+from touchbook.streams.journal import Appended, Journal, pending, settle
 
 Route = Literal["segment", "cloudevents"]
+Told = Callable[["list[Outcome] | Exception"], None]
+"""As `journal.Told`, for the outcomes of items."""
 
 SKEW_FROM = 5 * 60_000
 SKEW_TO = 7 * MILLISECONDS_A_DAY
@@ -41,8 +50,7 @@ AGENT_TYPES = frozenset({"note_added", "emotion_observed", "link", "unlink", "fe
 IDENTIFIER_LISTS = {"link": ("link",), "unlink": ("apart", "from")}
 
 
-@dataclass(frozen=True, slots=True)
-class Publisher:
+class Publisher(NamedTuple):
     """Who sends: the source and channel of its key, the key's role, and whether the key is public."""
 
     source: str
@@ -51,8 +59,7 @@ class Publisher:
     public: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One touchpoint as sent. `inherited` is what its batch gave it; `sent_at` when the batch was sent, as it says;
     `fault` why it is no JSON that could be kept unchanged, if so."""
 
@@ -63,8 +70,7 @@ class Item:
     fault: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one item. `position` is None where it was rejected; `key` is the touchpoint's, or what it was
     set aside under."""
 
@@ -120,6 +126,20 @@ class Admission:
         Raises `Overloaded` at once, with nothing kept, when the journal's queue is full. A future that fails means
         "not known: send again with the same ids". It cannot be cancelled.
         """
+        done: Future[list[Outcome]] = pending()
+        self.hand_in(items, publisher, received_at, partial(settle, done))
+        return done
+
+    def hand_in(
+        self,
+        items: Sequence[Item],
+        publisher: Publisher,
+        received_at: int,
+        told: Told,
+        wake: bool = True,
+    ) -> None:
+        """`admit` for who does it thousands of times a second: `told` is called instead of ending a future, from any
+        thread, and `wake` is as in `Journal.hand_in`."""
         touchpoints: list[Touchpoint] = []
         places: list[int] = []
         rejected: dict[int, Rejected] = {}
@@ -129,32 +149,31 @@ class Admission:
                 places.append(place)
             except Rejected as reason:
                 rejected[place] = reason
-        done: Future[list[Outcome]] = pending()
         if not touchpoints:
-            self._settle(done, items, publisher, received_at, {}, rejected)
-            return done
+            self._settle(told, items, publisher, received_at, {}, rejected)
+            return
 
-        def appended(future: Future[list[Appended]]) -> None:
-            if error := future.exception():
-                done.set_exception(error)
+        def appended(end: list[Appended] | Exception) -> None:
+            if isinstance(end, Exception):
+                told(end)
                 return
             accepted: dict[int, Outcome] = {}
-            for place, touchpoint, append in zip(places, touchpoints, future.result(), strict=True):
+            for place, touchpoint, append in zip(places, touchpoints, end, strict=True):
                 if append.outcome == "reused":
                     rejected[place] = REUSED
                 else:
                     accepted[place] = Outcome(append.outcome, touchpoint.key, append.position)
-            self._settle(done, items, publisher, received_at, accepted, rejected)
+            self._settle(told, items, publisher, received_at, accepted, rejected)
 
-        self._journal.append(touchpoints).add_done_callback(appended)
-        return done
+        self._journal.hand_in(touchpoints, appended, wake)
 
     def redrive(self, key: str) -> Future[Outcome]:
         """Tries what was set aside once more, with its own id and the time it was first received. Accepted, it is no
         longer set aside; rejected again, it stays, and the outcome says why."""
         kept = self._control.get_set_aside(key)
         publisher = Publisher(**kept.inherited["publisher"])
-        item = Item(_route(kept.route), kept.item, kept.inherited["batch"], kept.sent_at, kept.fault)
+        batch = kept.inherited["batch"]
+        item = Item(_route(kept.route), kept.item, batch, kept.sent_at, kept.fault or fault_of(batch))
         done: Future[Outcome] = pending()
         try:
             touchpoint = self.touchpoint_of(item, publisher, kept.received_at)
@@ -189,7 +208,8 @@ class Admission:
             raise Rejected("json_invalid", item.fault)
         draft = self._draft_of(item, publisher)
         payload = canonical(draft.canonical)
-        if len(payload) > self._max_item:
+        size = len(payload) + (len(canonical(draft.extra[RETRIES])) if RETRIES in draft.extra else 0)
+        if size > self._max_item:
             raise Rejected("item_too_large", f"expected at most {self._max_item} bytes in one item")
         digest = hashlib.sha256(payload).hexdigest()
         if draft.id is None and draft.said_at is None:
@@ -198,10 +218,14 @@ class Admission:
         at = occurred_at(draft.said_at, draft.sent_at, received_at)
         if not 0 <= at <= received_at + AHEAD:
             raise Rejected(
-                "time_out_of_range", "expected a time from 1970 on and at most 24 hours ahead", "timestamp"
+                "time_out_of_range",
+                "expected a time from 1970 on and at most 24 hours ahead",
+                "time" if item.route == "cloudevents" else "timestamp",
             )
         self._name_identifiers(draft)
-        version = draft.version or (CATALOGUE[draft.type].version if draft.type in CATALOGUE else 1)
+        version = draft.version
+        if version is None:
+            version = CATALOGUE[draft.type].version if draft.type in CATALOGUE else 1
         reading = self._read(draft, version)
         self._may(reading, draft, publisher)
         identifiers = self._identifiers_of(draft)
@@ -212,7 +236,7 @@ class Admission:
             type=draft.type,
             version=version,
             channel=draft.channel or publisher.channel or NO_CHANNEL,
-            subject=subject_of(identifiers, self._journal.rules),
+            subject=identifiers[0] if len(identifiers) == 1 else subject_of(identifiers, self._journal.rules),
             identifiers=identifiers,
             occurred_at=at,
             received_at=received_at,
@@ -324,16 +348,16 @@ class Admission:
 
     def _settle(
         self,
-        done: Future[list[Outcome]],
+        told: Told,
         items: Sequence[Item],
         publisher: Publisher,
         received_at: int,
         settled: dict[int, Outcome],
         rejected: dict[int, Rejected],
     ) -> None:
-        """Resolves `done`; first makes durable, off the journal's thread, what has to be set aside."""
+        """Tells; first makes durable, off the journal's thread, what has to be set aside."""
         if not rejected:
-            done.set_result([settled[place] for place in range(len(items))])
+            told(list(settled.values()))  # all of them, so in the order of the items
             return
 
         def set_aside() -> None:
@@ -344,10 +368,11 @@ class Admission:
                 self._control.set_aside(kept)
                 for place, one in zip(rejected, kept, strict=True):
                     settled[place] = Outcome("rejected", one.key, None, one.code, one.reason)
-                done.set_result([settled[place] for place in range(len(items))])
             except Exception as error:
                 # Whatever the store raised, the sender must hear "not known", never wait.
-                done.set_exception(error)
+                told(error)
+            else:
+                told([settled[place] for place in range(len(items))])
 
         self._aside.submit(set_aside)
 
@@ -383,7 +408,7 @@ def _set_aside(item: Item, publisher: Publisher, received_at: int, why: Rejected
     if isinstance(raw, dict) and "writeKey" in raw:
         raw = {name: value for name, value in raw.items() if name != "writeKey"}
     return SetAside(
-        key=_key_aside(publisher, raw),
+        key=_key_aside(publisher, item.route, raw),
         reason=str(why),
         code=why.code,
         source=publisher.source,
@@ -404,11 +429,12 @@ def _set_aside(item: Item, publisher: Publisher, received_at: int, why: Rejected
     )
 
 
-def _key_aside(publisher: Publisher, raw: Any) -> str:
-    """The same for every retry of an item, so that it is set aside once however often its batch is sent again."""
+def _key_aside(publisher: Publisher, route: Route, raw: Any) -> str:
+    """The same for every retry of an item, so that it is set aside once however often its batch is sent again. At the
+    other kind of door the same bytes are another item: they are read, rejected and redriven otherwise."""
     if isinstance(raw, dict):
         raw = {name: value for name, value in raw.items() if name not in CHANGED_BY_RETRIES}
-    payload = json.dumps([publisher.source, publisher.public, raw], sort_keys=True)
+    payload = json.dumps([publisher.source, publisher.public, route, raw], sort_keys=True)
     return hashlib.sha256(payload.encode()).hexdigest()[:32]
 
 

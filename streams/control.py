@@ -23,7 +23,7 @@ from touchbook.errors import AccessKeyUnknown, KeyDestroyed, Refused, SetAsideUn
 from touchbook.schemas.strict_json import JsonInvalid, decode
 from touchbook.schemas.times import rfc3339
 from touchbook.sealing import new_key_id, seal, unseal
-from touchbook.streams.backends.sqlite import connect, create_tables, statement, transaction
+from touchbook.streams.backends.sqlite import connect, create_tables, statement, told_as_ours, transaction
 from touchbook.streams.keyring import Keyring
 
 FILE = "control.sqlite"
@@ -189,7 +189,8 @@ class Control:
         Durable when it returns. An item whose key is set aside already is left as it was first set aside.
         """
         named = [item if item.key else replace(item, key=new_key_id()) for item in items]
-        data_keys = self._keyring.data_keys([_owner(item.key) for item in named])
+        with told_as_ours():
+            data_keys = self._keyring.data_keys([_owner(item.key) for item in named])
         rows = [_row(item, key_id, key) for item, (key_id, key) in zip(named, data_keys, strict=True)]
         with self._writing() as db:
             db.executemany(statement("set_aside_add"), rows)
@@ -228,26 +229,28 @@ class Control:
     def mark_redriven(self, key: str) -> None:
         """It was accepted after all: it is set aside no longer, and its bytes are gone. May be called
         again."""
-        self._remove([key])
+        self.remove([key])
 
     def expire(self, older_than: int) -> int:
         """Removes what was received before `older_than` (milliseconds UTC), and says how many those were."""
         with self._lock:
             keys = [key for (key,) in self._db.execute(statement("set_aside_expired"), (older_than,))]
         if keys:
-            self._remove(keys)
+            self.remove(keys)
         return len(keys)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """These are set aside no longer, and nothing can open their bytes any more. May be called again."""
+        with told_as_ours():
+            self._keyring.destroy([_owner(key) for key in keys])
+        with self._writing() as db:
+            db.execute(statement("set_aside_remove"), (json.dumps(list(keys)),))
 
     def close(self) -> None:
         """May be called again."""
         self._access_keys.close()
         with self._lock:
             self._db.close()
-
-    def _remove(self, keys: list[str]) -> None:
-        self._keyring.destroy([_owner(key) for key in keys])
-        with self._writing() as db:
-            db.execute(statement("set_aside_remove"), (json.dumps(keys),))
 
     def _opened(self, rows: list[tuple[Any, ...]]) -> Iterator[SetAside]:
         """Leaves out what is just being removed: its key goes before its row does."""
@@ -284,7 +287,7 @@ class Control:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, transaction(self._db):
+        with told_as_ours(), self._lock, transaction(self._db):
             yield self._db
 
 
@@ -307,7 +310,7 @@ class _AccessKeys:
         """By the hash of the secret, the oldest first. Not to be changed. `afresh` looks whether the file changed,
         however short ago it was last looked at: a key must open from the moment it was made."""
         if afresh or time.monotonic() >= self._fresh_until:
-            with self._lock:
+            with told_as_ours(), self._lock:
                 self._refresh()
         return self._keys
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
+from touchbook.projections.changes import Changes
 from touchbook.projections.fold import Folder
 from touchbook.projections.stores.port import Projections
+from touchbook.schemas.touchpoint import Record
+from touchbook.sealing import erased_in
 from touchbook.streams.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -16,7 +20,14 @@ log = logging.getLogger(__name__)
 ENOUGH_UNREADABLE = 10
 """So many records in a row that cannot be folded stop the follower: better to stand still than to drain the journal."""
 IDLE_SECONDS = 0.5
+FIND_AT_ONCE = 200
+"""Records opened at once when an erasure folds some again."""
 LONGEST_PAUSE = 5.0
+FEW = 10
+GATHER_SECONDS = 0.03
+"""Where touchpoints come so fast that more than a few were folded at once and others wait already, those may wait for
+so long: a step costs much the same for one as for many, and takes the interpreter from those who publish. Nobody waits
+where little comes, and where the follower is behind."""
 
 OnFolded = Callable[[int], None]
 
@@ -112,11 +123,13 @@ class Follower:
             self._tell(after)
             self._journal.wait_beyond(after, IDLE_SECONDS)
             return
-        self._projections.write(self._folder.fold(records), after, records[-1].position)
+        fold_on(self._journal, self._projections, self._folder, records, after)
         now = time.time()
         for record in records:
             self._observe_visible(max(now - record.recorded_at / 1000, 0.0))
         self._tell(records[-1].position)
+        if FEW < len(records) < self._batch and self._journal.head() > records[-1].position:
+            self._stop.wait(GATHER_SECONDS)
 
     def _tell(self, position: int) -> None:
         if position == self._folded:
@@ -140,4 +153,30 @@ def catch_up(journal: Journal, projections: Projections, folder: Folder, batch: 
         records = journal.read(after, batch)
         if not records:
             return after
-        projections.write(folder.fold(records), after, records[-1].position)
+        fold_on(journal, projections, folder, records, after)
+
+
+def fold_on(
+    journal: Journal, projections: Projections, folder: Folder, records: Sequence[Record], after: int
+) -> None:
+    """Folds the records that follow `after` and saves what they changed: up to each erasure, then what that took away,
+    and on from there. So rows that were folded while keys were being destroyed do not stay."""
+    start = 0
+    for place, record in enumerate(records):
+        members = erased_in(record.key_id, record.body)
+        if members is None:
+            continue
+        if run := records[start:place]:
+            projections.write(folder.fold(list(run)), after, run[-1].position)
+            after = run[-1].position
+        journal.heed_erasures()  # the keys may have gone in another process, which cannot make this one forget them
+        projections.erase(members, partial(_folded_again, journal, folder), after, record.position)
+        start, after = place + 1, record.position
+    if run := records[start:]:
+        projections.write(folder.fold(list(run)), after, run[-1].position)
+
+
+def _folded_again(journal: Journal, folder: Folder, keys: Sequence[str]) -> Iterator[Changes]:
+    fresh = folder.anew()
+    for start in range(0, len(keys), FIND_AT_ONCE):
+        yield fresh.fold(journal.find(keys[start : start + FIND_AT_ONCE]))

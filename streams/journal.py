@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from touchbook.identity import IdentityRules
 from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
 
+Answer = TypeVar("Answer")
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+
+class Appended(NamedTuple):
     """What became of one touchpoint given to `append`.
 
     accepted   recorded now
@@ -27,11 +27,24 @@ class Appended:
     position: int
 
 
+Told = Callable[[list[Appended] | Exception], None]
+"""Is told once what became of a batch, or why that is not known. Called from any thread; it must be quick, and must
+not raise."""
+
+
 def pending() -> Future[Any]:
     """A future that cannot be cancelled: a sender who went away must not stop what is being recorded."""
     future: Future[Any] = Future()
     future.set_running_or_notify_cancel()
     return future
+
+
+def settle(future: Future[Any], end: object) -> None:
+    """Ends a future of `pending` with what somebody was told."""
+    if isinstance(end, Exception):
+        future.set_exception(end)
+    else:
+        future.set_result(end)
 
 
 class Journal(Protocol):
@@ -55,6 +68,19 @@ class Journal(Protocol):
         """
         ...
 
+    def hand_in(self, touchpoints: Sequence[Touchpoint], told: Told, wake: bool = True) -> None:
+        """`append` for who does it thousands of times a second: it promises and raises the same, and calls `told`
+        instead of ending a future.
+
+        `wake=False` is for who has more to hand in at once: nothing needs to begin before he calls `wake` (or anybody
+        hands in without it), so that all of it is made durable together.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Begins to record what was handed in with `wake=False`."""
+        ...
+
     def room(self) -> int:
         """How many touchpoints `append` would take now. 0 means that it would raise Overloaded."""
         ...
@@ -65,6 +91,25 @@ class Journal(Protocol):
         Ordered with `append`: nothing that is appended afterwards is sealed with a destroyed key, and all
         that was appended before can no longer be opened if it belongs to an owner.
         """
+        ...
+
+    def alone(self, work: Callable[[], Answer]) -> Future[Answer]:
+        """Runs `work` in turn with `append`: all that was appended before is durable, and nothing more is recorded
+        until it ends. If it raises, the future fails with JournalUnavailable."""
+        ...
+
+    def mark_erased(self, key: str, subject: str, members: Sequence[str]) -> int:
+        """Records that the members were erased, under a key of its own, and answers the position: once for each key,
+        however often it is asked for. Only for work that `alone` runs."""
+        ...
+
+    def heed_erasures(self) -> None:
+        """From now on `open` raises KeyDestroyed for all that was erased before, in other processes too. For who reads
+        a record that says so."""
+        ...
+
+    def find(self, keys: Sequence[str]) -> list[Record]:
+        """The records with these touchpoint keys, in order of position; unknown keys are left out."""
         ...
 
     def read(self, after: int = 0, limit: int = 1000) -> list[Record]:

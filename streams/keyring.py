@@ -40,6 +40,10 @@ class Keyring(Protocol):
         """The key of this name. Raises KeyDestroyed if there is none any more."""
         ...
 
+    def key_ids(self, owners: Sequence[str]) -> list[str]:
+        """The names of all keys of the owners."""
+        ...
+
     def destroy(self, owners: Sequence[str]) -> list[str]:
         """Destroys every key of the owners, leaving no copy in any file, and answers their ids.
 
@@ -48,8 +52,22 @@ class Keyring(Protocol):
         """
         ...
 
+    def destroy_keys(self, key_ids: Sequence[str]) -> None:
+        """The same for single keys: an owner who has got a new one since keeps that. May be called again."""
+        ...
+
     def destroyed(self) -> list[str]:
-        """The ids of all keys ever destroyed: never whose they were."""
+        """The ids of all keys ever destroyed: never whose they were. Kept apart from the keys, so that a keyring that
+        is restored from a backup loses them again when it is opened."""
+        ...
+
+    def heed(self) -> None:
+        """Forgets keys kept in memory that another process may have destroyed: `key` raises KeyDestroyed for them from
+        now on. For who learns of an erasure, such as from the journal."""
+        ...
+
+    def probe(self) -> None:
+        """Raises what the store raises while it takes nothing."""
         ...
 
     def close(self) -> None:

@@ -8,11 +8,11 @@ a whole request that was refused counts as one received and one refused. So at a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 NOBODY = "unknown"
@@ -96,6 +96,10 @@ class Metrics:
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """Each of them, as prometheus_client describes it."""
+        return self._registry.collect()
 
     def total(self, name: str) -> int:
         """The sum of `touchbook_<name>_total` over all its labels."""

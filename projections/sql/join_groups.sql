@@ -1,1 +1,3 @@
-UPDATE identifiers SET grp = :kept WHERE grp = :joined
+-- [[joined, kept], ...]: who is of the first is from now on of the second.
+UPDATE identifiers SET grp = json_extract(move.value, '$[1]') FROM json_each(?) AS move
+WHERE grp = json_extract(move.value, '$[0]')

@@ -1,4 +1,4 @@
--- What each touchpoint of these subjects counted, without the rest of it.
-SELECT key, occurred_at, json_extract(body, '$.signals') FROM entries
-WHERE subject IN (SELECT value FROM json_each(:subjects)) AND occurred_at < :to_at
+-- What each touchpoint of a subject counted, without the rest of it.
+SELECT occurred_at, key, json_extract(body, '$.signals') FROM entries
+WHERE subject = :subject AND occurred_at >= :from_at AND occurred_at < :to_at
 ORDER BY occurred_at DESC, key DESC

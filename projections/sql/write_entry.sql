@@ -1,3 +1,3 @@
 INSERT OR REPLACE INTO entries
-    (subject, occurred_at, key, position, recorded_at, type, family, channel, source, direction, thread, for_customer, body)
+    (key, subject, occurred_at, recorded_at, position, type, family, channel, source, direction, thread, for_customer, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

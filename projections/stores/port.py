@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from touchbook.ledger import Ledger
+from touchbook.ledger import Ledger, LedgerRows
 from touchbook.projections.changes import Changes, Stamp
 from touchbook.registers import Setting, ThreadMessage
 from touchbook.schemas.touchpoint import Claim, Identifier
@@ -38,11 +38,25 @@ class Deed:
     signals: Mapping[str, int]
 
 
+Again = Callable[[Sequence[str]], Iterable[Changes]]
+"""The touchpoints with these keys, folded again."""
+
+
 class Reader(Protocol):
     """One consistent look at the projections: nothing changes while it is open."""
 
     def version(self) -> str:
-        """The version that made what is looked at: the same journal may mean something else in another."""
+        """The version that made what is looked at, and the last erasure in it: the same journal may mean something else
+        in another."""
+
+    def erased(self, ids: Collection[str]) -> list[tuple[str, int]]:
+        """Of these identifiers, those that were ever erased, by name, and the positions of their last erasures."""
+
+    def keys_of(self, subjects: Collection[str]) -> list[str]:
+        """The keys of all touchpoints recorded under these subjects, erased ones among them."""
+
+    def rows_of(self, ids: Collection[str]) -> dict[str, int]:
+        """How many rows of each table hold something of these identifiers."""
 
     def position(self) -> int:
         """The last position folded."""
@@ -56,9 +70,23 @@ class Reader(Protocol):
     def groups_of(self, ids: Collection[str]) -> list[Known]:
         """All members of the groups of these identifiers, each once."""
 
+    def groups_after(self, group: str, limit: int) -> list[Known]:
+        """All members of the next `limit` groups beyond this one, group by group; "" comes before every group."""
+
+    def changed(self, ids: Collection[str]) -> dict[str, int]:
+        """For each of these identifiers the last position that touched anybody of its group; unknown ids are left out.
+        While that and `version` stay, so does everything that can be told of it."""
+
     def claims(self, ids: Collection[str], limit: int | None = None) -> tuple[list[Claim], set[Identifier]]:
         """The claims touching any of these identifiers that resolving needs (see `changes.ClaimRow`), and which
         identifiers on either side are shared by too many to link anybody."""
+
+    def touched(self, group: str, after: int, limit: int) -> list[str]:
+        """The identifiers of a group that were touched after a position, at most `limit`."""
+
+    def claims_since(self, ids: Collection[str], after: int) -> tuple[list[Claim], set[Identifier]]:
+        """As `claims`, but only those of which the other side was touched after a position: where these identifiers
+        were touched too, all claims that were made or changed since are among them."""
 
     def entries(
         self, subjects: Sequence[str], filters: TimelineFilters, before: Stamp | None
@@ -71,17 +99,23 @@ class Reader(Protocol):
     ) -> list[Entry]:
         """The first `limit` entries recorded after a position, in its order; `filters.text` as above."""
 
-    def deeds(self, subjects: Sequence[str], to_at: int) -> list[Deed]:
-        """What the touchpoints of these subjects before `to_at` counted, newest first."""
+    def deeds(self, subjects: Sequence[str], to_at: int, from_at: int = -(2**62)) -> list[Deed]:
+        """What the touchpoints of these subjects from `from_at` to before `to_at` counted, newest first."""
 
     def ledgers(self, subjects: Collection[str]) -> dict[str, Ledger]:
         """The ledger of each subject; those without rows are left out."""
+
+    def ledger_rows(self, subjects: Collection[str]) -> list[tuple[str, LedgerRows]]:
+        """The same as rows, for those who only walk over them."""
 
     def registers(self, subjects: Collection[str]) -> list[Setting]:
         """The latest value of every register, members combined."""
 
     def messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
         """The messages of all threads, by thread and then in order of time."""
+
+    def latest_messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
+        """The same from the last public word of ours in each thread on: all that `open_requests` looks at."""
 
 
 class Projections(Protocol):
@@ -92,6 +126,13 @@ class Projections(Protocol):
 
         Raises `PositionMoved`, and adds nothing, unless exactly `after` was folded before: so no batch counts twice,
         whoever else writes and whatever was swapped meanwhile.
+        """
+
+    def erase(self, members: Collection[str], again: Again, after: int, position: int) -> None:
+        """Takes away every row that holds something of the members, then makes anew what the journal still says of them
+        and of their group, which `again` folds; and moves the position, all or nothing. Raises as `write` does.
+
+        Afterwards everything is as if the journal had been folded without what can no longer be opened.
         """
 
     def reading(self) -> AbstractContextManager[Reader]:

@@ -12,19 +12,20 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cache, partial
 from heapq import merge
+from itertools import chain, starmap
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from touchbook.errors import PositionMoved
+from touchbook.errors import PositionMoved, StoreUnavailable
 from touchbook.identity import SHARED_BEYOND, is_blocked
-from touchbook.ledger import Ledger
-from touchbook.projections.changes import Changes, Stamp
-from touchbook.projections.stores.port import Deed, Known
+from touchbook.ledger import Ledger, LedgerRows
+from touchbook.projections.changes import Changes, IdentifierRow, Stamp
+from touchbook.projections.stores.port import Again, Deed, Known
 from touchbook.registers import Setting, ThreadMessage, latest
 from touchbook.schemas.touchpoint import Claim, Identifier
 from touchbook.statements import statement_of
@@ -33,13 +34,17 @@ from touchbook.timeline import Entry, TimelineFilters
 POINTER = "projections.current"
 LAST: Stamp = (2**62, "~")
 DIGESTS = ("entries", "ledger", "registers", "claims")
+AT_ONCE = (256, 32, 4, 1)
+"""Rows in one statement: few different numbers, so that the parsed statements are used again."""
+TABLES = ("entries", "ledger", "registers", "thread_messages", "claims", "identifiers")
 
 
+STEPS_UNINTERRUPTED = 100_000
+"""Instructions of SQLite's machine between two looks whether to stop: a few milliseconds."""
 BUILD_CACHE_KIBIBYTES = 65_536
 """Page cache while building, used as needed: every batch touches pages all over every table."""
 
 sql = partial(statement_of, "touchbook.projections")
-_body_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _value_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 _row_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -54,9 +59,11 @@ class SqliteProjections:
         """Opens what the pointer names; a `file` is opened as it is, pointer or not (a build not serving yet)."""
         self._directory = directory
         self._fixed = file
+        self._hurrying = False
         self._local = threading.local()
         self._open: dict[threading.Thread, sqlite3.Connection] = {}
         self._guard = threading.Lock()
+        self._pointed: tuple[tuple[int, int, int], Path | None] | None = None
 
     @classmethod
     def open(cls, directory: Path, version: str) -> SqliteProjections:
@@ -64,6 +71,18 @@ class SqliteProjections:
         if serving(directory) is None:
             make_serving(directory, build(directory, version))
         return cls(directory)
+
+    def restart(self, version: str) -> None:
+        """From now on an empty build serves."""
+        make_serving(self._directory, build(self._directory, version))
+
+    @property
+    def file(self) -> Path:
+        """The build that is written and read now."""
+        path = self._fixed or self._serving()
+        if path is None:
+            raise FileNotFoundError(self._directory / POINTER)
+        return path
 
     def version(self) -> str:
         """The version that made what serves now; it may be older than the code's."""
@@ -79,12 +98,10 @@ class SqliteProjections:
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection, opened anew when another build began to serve, but never inside a look."""
-        path = self._fixed or serving(self._directory)
         held: tuple[Path, sqlite3.Connection] | None = getattr(self._local, "held", None)
-        if held is not None and (held[0] == path or held[1].in_transaction):
+        if held is not None and (held[1].in_transaction or held[0] == (self._fixed or self._serving())):
             return held[1]
-        if path is None:
-            raise FileNotFoundError(self._directory / POINTER)
+        path = self.file
         try:
             connection = _connect(path)
         except sqlite3.OperationalError:
@@ -100,8 +117,27 @@ class SqliteProjections:
         self._local.held = (path, connection)
         return connection
 
+    def _serving(self) -> Path | None:
+        """As `serving`, read anew only when the pointer was replaced: 2 us for each look instead of 25."""
+        try:
+            found = os.stat(self._directory / POINTER)
+        except FileNotFoundError:
+            return None
+        mark, pointed = (found.st_ino, found.st_mtime_ns, found.st_size), self._pointed
+        if pointed is None or pointed[0] != mark or pointed[1] is None:
+            pointed = self._pointed = mark, serving(self._directory)
+        return pointed[1]
+
     @contextmanager
     def reading(self) -> Iterator[SqliteReader]:
+        try:
+            with self._looking() as reader:
+                yield reader
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(str(error)) from error
+
+    @contextmanager
+    def _looking(self) -> Iterator[SqliteReader]:
         connection = self._connection()
         if connection.in_transaction:  # a look inside a look sees the same
             yield SqliteReader(connection)
@@ -113,14 +149,31 @@ class SqliteProjections:
             connection.execute("ROLLBACK")
 
     def write(self, changes: Changes, after: int, position: int) -> None:
+        with self._moving(after, position) as connection:
+            _write(connection, changes)
+
+    def erase(self, members: Collection[str], again: Again, after: int, position: int) -> None:
+        with self._moving(after, position) as connection:
+            _erase(connection, members, again)
+            names = ["erased", *(f"erased:{member}" for member in members)]
+            connection.executemany(sql("write_erased"), [(name, position) for name in names])
+
+    @contextmanager
+    def _moving(self, after: int, position: int) -> Iterator[sqlite3.Connection]:
+        """All of the block and the position, or nothing; while hurrying a part of the one transaction of the build."""
         connection = self._connection()
-        connection.execute("BEGIN IMMEDIATE")
+        if not self._hurrying:
+            connection.execute("BEGIN IMMEDIATE")
         try:
+            # Swapped while this waited for its turn, so that nobody would read it.
+            if self._local.held[0] != self.file:
+                raise PositionMoved(after)
             moved = connection.execute(sql("write_position"), {"after": after, "position": position})
             if moved.rowcount != 1:
                 raise PositionMoved(after)
-            _write(connection, changes)
-            connection.execute("COMMIT")
+            yield connection
+            if not self._hurrying:
+                connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
@@ -128,17 +181,26 @@ class SqliteProjections:
 
     def hurry(self) -> None:
         """Until `settle` writes without waiting for the disk and straight into the file, with no log to go back by:
-        for a build that nobody reads yet, and that is thrown away if anything fails."""
+        for a build that nobody reads yet, and that is thrown away if anything fails. All is one transaction, so that a
+        page goes to the file when the cache is full, not once for every batch that touched it."""
         connection = self._connection()
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute(f"PRAGMA cache_size = -{BUILD_CACHE_KIBIBYTES}")
+        connection.execute(sql("drop_entries_by_position"))
+        connection.execute("BEGIN IMMEDIATE")
+        self._hurrying = True
 
     def settle(self) -> None:
-        """Forces what was written to disk, as before a build begins to serve."""
+        """Ends the hurry, and forces what was written to disk, as before a build begins to serve."""
         connection = self._connection()
+        if self._hurrying:
+            self._hurrying = False
+            connection.execute(sql("index_entries_by_position"))
+            connection.execute("COMMIT")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA analysis_limit = 1000")
         connection.execute("ANALYZE")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -147,10 +209,10 @@ class SqliteProjections:
             return {name: reader.digest_of(name) for name in DIGESTS}
 
 
-def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
-    """Makes no file, unless `mode` is rwc: one that was just swapped out must not come back empty."""
+def _connect(path: Path) -> sqlite3.Connection:
+    """Makes no file: one that was just swapped out must not come back empty."""
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
@@ -176,7 +238,8 @@ def serving(directory: Path) -> Path | None:
 def build(directory: Path, version: str) -> Path:
     """An empty build of this version, beside what serves."""
     path = directory / f"projections-{version}-{secrets.token_hex(4)}.sqlite"
-    connection = _connect(path, "rwc")
+    _make_private(path)
+    connection = _connect(path)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(sql("tables"))
@@ -189,6 +252,52 @@ def build(directory: Path, version: str) -> Path:
     return path
 
 
+def copied(directory: Path, stop: Callable[[], bool]) -> Path:
+    """What serves, copied beside it without anything that was ever deleted: SQLite overwrites rows that it deletes, but
+    leaves bytes of them where it once moved them between pages, and in the log. Goes on beside readers and writers, and
+    ends with sqlite3.OperationalError once `stop` says so."""
+    source = serving(directory)
+    if source is None:
+        raise FileNotFoundError(directory / POINTER)
+    path = source.with_name(f"{source.stem.rpartition('-')[0]}-{secrets.token_hex(4)}.sqlite")
+    _make_private(path)
+    connection = _connect(source)
+    try:
+        connection.set_progress_handler(stop, STEPS_UNINTERRUPTED)
+        connection.execute("VACUUM INTO ?", (str(path),))
+    except BaseException:
+        connection.close()
+        discard(path)
+        raise
+    connection.close()
+    return path
+
+
+@contextmanager
+def still(directory: Path) -> Iterator[int]:
+    """Nobody writes what serves while this lasts; the position at which it stands. One that cannot be opened or locked,
+    such as a damaged file, counts as standing at 0: nobody can write it either."""
+    source = serving(directory)
+    with ExitStack() as stack:
+        position = 0
+        if source is not None:
+            with suppress(sqlite3.DatabaseError):
+                connection = stack.enter_context(closing(_connect(source)))
+                _lock(connection)
+                position = SqliteReader(connection).position()
+        yield position
+
+
+def _lock(connection: sqlite3.Connection) -> None:
+    """However long whoever writes it now may take."""
+    while not connection.in_transaction:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+
+
 def discard(path: Path) -> None:
     """Deletes a build that never served."""
     for file in path.parent.glob(f"{path.name}*"):
@@ -198,103 +307,161 @@ def discard(path: Path) -> None:
 def make_serving(directory: Path, path: Path) -> None:
     """From now on this build serves; every other build in the directory is deleted."""
     pointer = directory / f"{POINTER}.new"
-    with pointer.open("w", encoding="utf-8") as file:
-        file.write(path.name)
-        file.flush()
-        os.fsync(file.fileno())
-    pointer.replace(directory / POINTER)
+    try:
+        with pointer.open("w", encoding="utf-8") as file:
+            file.write(path.name)
+            file.flush()
+            os.fsync(file.fileno())
+        pointer.replace(directory / POINTER)
+    except BaseException:
+        pointer.unlink(missing_ok=True)
+        raise
+    with suppress(
+        OSError
+    ):  # a pointer that is not on the disk may go back to the old build: then that has to stay
+        _sync(directory)
+        clear(directory)
+
+
+def clear(directory: Path) -> None:
+    """Deletes every build that does not serve: the one before, and what killed rebuilds left."""
+    if (current := serving(directory)) is None:
+        return
     for old in directory.glob("projections-*.sqlite*"):
-        if not old.name.startswith(path.name):
-            old.unlink(missing_ok=True)
+        if not old.name.startswith(current.name):
+            with suppress(OSError):  # the next time, then
+                old.unlink(missing_ok=True)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_private(path: Path) -> None:
+    """Its owner's only: SQLite gives its logs the rights of the file."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _write(connection: sqlite3.Connection, changes: Changes) -> None:
-    """Every table in the order of its key: rows that are neighbours are then written to one page after another."""
-    many = connection.executemany
-    many(sql("write_entry"), map(_entry_row, sorted(changes.entries, key=_entry_key)))
-    many(sql("write_ledger"), sorted((*row, *counted) for row, counted in changes.ledger.items()))
-    many(
-        sql("write_register"),
-        sorted((*name, _value_json.encode(row.value), *row.stamp) for name, row in changes.registers.items()),
+    """Every table by subject: rows that are neighbours are then written to one page after another."""
+    entries = sorted(changes.entries, key=itemgetter(1))
+    _insert(connection, "write_entry", 13, chain.from_iterable(entries))
+    _insert(
+        connection,
+        "write_ledger",
+        5,
+        [
+            value
+            for subject, ledger in sorted(changes.ledgers.items(), key=itemgetter(0))
+            for (signal, day), (count, total) in ledger.items()
+            for value in (subject, signal, day, count, total)
+        ],
     )
-    many(
-        sql("write_message"),
-        sorted(
-            (one.subject, one.thread, one.occurred_at, one.key, one.role, one.public, one.channel)
-            for one in changes.messages
-        ),
+    registers = sorted(
+        (*name, _value_json.encode(row.value), *row.stamp) for name, row in changes.registers.items()
     )
-    many(
-        sql("write_identifier"),
-        (
-            {
-                "id": id,
-                "type": row.identifier.type,
-                "value": row.identifier.value,
-                "first_seen": row.first_seen,
-                "last_seen": row.last_seen,
-                "touchpoints": row.touchpoints,
-                "changed": row.changed,
-                "blocked": is_blocked(row.identifier),
-            }
-            for id, row in sorted(changes.identifiers.items(), key=itemgetter(0))
-        ),
+    _insert(connection, "write_register", 6, chain.from_iterable(registers))
+    messages = sorted(
+        (one.subject, one.thread, one.occurred_at, one.key, one.role, one.public, one.channel)
+        for one in changes.messages
     )
-    _write_claims(connection, changes)
+    _insert(connection, "write_message", 7, chain.from_iterable(messages))
+    identifiers = sorted(starmap(_identifier_row, changes.identifiers.items()))
+    _insert(connection, "write_identifier", 10, chain.from_iterable(identifiers))
+    if changes.claims:
+        _write_claims(connection, changes)
+
+
+def _insert(connection: sqlite3.Connection, name: str, columns: int, values: Iterable[Any]) -> None:
+    """Does what `executemany` does with rows of these values, many in each statement: Python lets go of its interpreter
+    for every statement, and beside a busy thread waits for its turn to get it back."""
+    left = list(values)
+    start, rows = 0, len(left) // columns
+    for size in AT_ONCE:
+        statement = _sql_for(name, columns, size)
+        while rows >= size:
+            connection.execute(statement, left[start : start + size * columns])
+            start, rows = start + size * columns, rows - size
+
+
+@cache
+def _sql_for(name: str, columns: int, rows: int) -> str:
+    """The statement that inserts one row, for so many of them."""
+    row = f"({', '.join('?' * columns)})"
+    return sql(name).replace(row, ", ".join([row] * rows))
+
+
+def _identifier_row(id: str, row: IdentifierRow) -> tuple[Any, ...]:
+    one, seen = row.identifier, (row.first_seen, row.last_seen, row.touchpoints, row.changed)
+    return (id, *one, *seen, id, False, is_blocked(one))
 
 
 def _write_claims(connection: sqlite3.Connection, changes: Changes) -> None:
     pairs = {(lesser, greater) for lesser, greater, _, apart, _ in changes.claims if not apart}
     before = connection.execute(sql("claimed_before"), (json.dumps(list(pairs)),))
     new = sorted(pairs.difference(before))
-    connection.executemany(
-        sql("write_claim"),
-        sorted(
-            (*key, row.first.occurred_at, row.first.touchpoint, row.first.source, row.times, row.last_at)
-            for key, row in changes.claims.items()
-        ),
+    claims = sorted(
+        (*key, row.first.occurred_at, row.first.touchpoint, row.first.source, row.times, row.last_at)
+        for key, row in changes.claims.items()
     )
-    for side in sorted({side for pair in new for side in pair}):
-        _mark_if_shared(connection, side)
-    for lesser, greater in new:
-        _join(connection, lesser, greater)
+    _insert(connection, "write_claim", 10, chain.from_iterable(claims))
+    sides = _list({side for pair in new for side in pair})
+    connection.execute(sql("mark_shared"), {"ids": sides, "enough": SHARED_BEYOND + 1})
+    _join(connection, new)
 
 
-def _mark_if_shared(connection: sqlite3.Connection, id: str) -> None:
-    enough = SHARED_BEYOND + 1
-    (user_ids,) = connection.execute(sql("user_ids_claiming"), {"id": id, "enough": enough}).fetchone()
-    if user_ids >= enough:
-        connection.execute(sql("mark_shared"), (id,))
+def _erase(connection: sqlite3.Connection, members: Collection[str], again: Again) -> None:
+    """Who is who is made anew for the whole group: what the members said may have tied, or kept apart, the others."""
+    rows = connection.execute
+    decided = [side for (side,) in rows(sql("erase_decided"), {"members": _list(members)})]
+    found = [_known(row) for row in rows(sql("read_groups"), (_list([*members, *decided]),))]
+    group = {*members, *(one.id for one in found if not one.barred)}
+    beside = [side for (side,) in rows(sql("erase_beside"), {"group": _list(group)})]
+    subjects = {"subjects": _list([*group, *beside]), "group": _list(group)}
+    keys = [key for (key,) in rows(sql("erase_keys"), subjects)]
+    for table in ("entries", "ledger", "registers", "thread_messages"):
+        rows(sql(f"erase_{table}"), {"members": _list(members)})
+    rows(sql("erase_claims"), {"group": _list(group)})
+    rows(sql("erase_identifiers"), {"group": _list(group)})
+    rows(sql("leave_groups"), (_list({one.group for one in found}),))
+    for changes in again(keys):
+        _write(connection, changes.about(members, group))
+    for side in beside:
+        _look_again(connection, side)
 
 
-def _join(connection: sqlite3.Connection, lesser: str, greater: str) -> None:
-    groups = [connection.execute(sql("group_of_open"), (side,)).fetchone() for side in (lesser, greater)]
-    if None in groups or groups[0] == groups[1]:  # a shared identifier joins no groups
-        return
-    kept, joined = sorted(group[0] for group in groups)
-    connection.execute(sql("join_groups"), {"kept": kept, "joined": joined})
+def _look_again(connection: sqlite3.Connection, id: str) -> None:
+    """One outside whom fewer claims name by now: it may be shared no longer, or be named by nobody."""
+    (user_ids,) = connection.execute(
+        sql("user_ids_claiming"), {"id": id, "enough": SHARED_BEYOND + 1}
+    ).fetchone()
+    if user_ids <= SHARED_BEYOND and connection.execute(sql("unmark_shared"), (id,)).rowcount:
+        _join(connection, connection.execute(sql("pairs_of"), {"id": id}).fetchall())
+    connection.execute(sql("erase_orphan"), {"id": id})
 
 
-def _entry_key(entry: Entry) -> tuple[str, int, str]:
-    return entry.subject, entry.occurred_at, entry.key
+def _join(connection: sqlite3.Connection, pairs: Sequence[tuple[str, str]]) -> None:
+    """The groups of both sides become one, the least of them; a shared or blocked identifier joins none."""
+    sides = _list({side for pair in pairs for side in pair})
+    groups: dict[str, str] = dict(connection.execute(sql("groups_of_open"), (sides,)).fetchall())
+    into: dict[str, str] = {}
 
+    def least(group: str) -> str:
+        while group in into:
+            group = into[group]
+        return group
 
-def _entry_row(entry: Entry) -> tuple[Any, ...]:
-    return (
-        entry.subject,
-        entry.occurred_at,
-        entry.key,
-        entry.position,
-        entry.recorded_at,
-        entry.type,
-        entry.family,
-        entry.channel,
-        entry.source,
-        entry.direction,
-        entry.thread,
-        entry.for_customer,
-        _body_json.encode(entry.body),
-    )
+    for lesser, greater in pairs:
+        if lesser in groups and greater in groups:
+            kept, joined = sorted((least(groups[lesser]), least(groups[greater])))
+            if kept != joined:
+                into[joined] = kept
+    moves = [(joined, least(kept)) for joined, kept in into.items()]
+    connection.execute(sql("join_groups"), (json.dumps(moves),))
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
@@ -311,8 +478,19 @@ class SqliteReader:
 
     def version(self) -> str:
         if self._version is None:
-            (self._version,) = self._rows("SELECT version FROM described").fetchone()
+            made_by, erased = self._rows(sql("read_version")).fetchone()
+            self._version = f"{made_by}.{erased}" if erased else str(made_by)
         return self._version
+
+    def erased(self, ids: Collection[str]) -> list[tuple[str, int]]:
+        return self._rows(sql("read_erased"), (_list(ids),)).fetchall()
+
+    def keys_of(self, subjects: Collection[str]) -> list[str]:
+        return [key for (key,) in self._rows(sql("read_keys"), (_list(subjects),))]
+
+    def rows_of(self, ids: Collection[str]) -> dict[str, int]:
+        counted = self._rows(sql("count_rows"), {"members": _list(ids)}).fetchone()
+        return dict(zip(TABLES, counted, strict=True))
 
     def position(self) -> int:
         (position,) = self._rows(sql("read_position")).fetchone()
@@ -327,14 +505,31 @@ class SqliteReader:
     def groups_of(self, ids: Collection[str]) -> list[Known]:
         return [_known(row) for row in self._rows(sql("read_groups"), (_list(ids),))]
 
+    def groups_after(self, group: str, limit: int) -> list[Known]:
+        return [_known(row) for row in self._rows(sql("read_groups_after"), (group, limit))]
+
+    def changed(self, ids: Collection[str]) -> dict[str, int]:
+        return dict(self._rows(sql("read_changed"), (_list(ids),)).fetchall())
+
+    def touched(self, group: str, after: int, limit: int) -> list[str]:
+        asked = {"group": group, "after": after, "limit": limit}
+        return [id for (id,) in self._rows(sql("read_touched"), asked)]
+
     def claims(self, ids: Collection[str], limit: int | None = None) -> tuple[list[Claim], set[Identifier]]:
+        return self._claims("read_claims", {"ids": _list(ids), "limit": -1 if limit is None else limit})
+
+    def claims_since(self, ids: Collection[str], after: int) -> tuple[list[Claim], set[Identifier]]:
+        return self._claims("read_claims_since", {"ids": _list(ids), "after": after})
+
+    def _claims(self, statement: str, asked: dict[str, Any]) -> tuple[list[Claim], set[Identifier]]:
         claims, shared = [], set()
-        for row in self._rows(
-            sql("read_claims"), {"ids": _list(ids), "limit": -1 if limit is None else limit}
-        ):
+        for row in self._rows(sql(statement), asked):
             lesser, greater = Identifier(row[0], row[1]), Identifier(row[2], row[3])
             claims.append(Claim(lesser, greater, row[4], bool(row[5]), *row[6:9]))
-            shared |= {side for side, flag in ((lesser, row[9]), (greater, row[10])) if flag}
+            if row[9]:
+                shared.add(lesser)
+            if row[10]:
+                shared.add(greater)
         return claims, shared
 
     def entries(
@@ -358,15 +553,30 @@ class SqliteReader:
         ]
         return sorted(found, key=lambda entry: entry.position)[:limit]
 
-    def deeds(self, subjects: Sequence[str], to_at: int) -> list[Deed]:
-        rows = self._rows(sql("read_deeds"), {"subjects": _list(subjects), "to_at": to_at})
-        return [Deed(key, at, dict(json.loads(signals)) if signals else {}) for key, at, signals in rows]
+    def deeds(self, subjects: Sequence[str], to_at: int, from_at: int = -(2**62)) -> list[Deed]:
+        bounds = {"from_at": from_at, "to_at": to_at}
+        runs = [self._rows(sql("read_deeds"), {**bounds, "subject": subject}) for subject in subjects]
+        said: dict[str | None, Mapping[str, int]] = {
+            None: {}
+        }  # thousands of touchpoints count the same few things
+        deeds = []
+        for at, key, signals in merge(*runs, reverse=True) if len(runs) != 1 else runs[0]:
+            if signals not in said:
+                said[signals] = dict(json.loads(signals))
+            deeds.append(Deed(key, at, said[signals]))
+        return deeds
 
     def ledgers(self, subjects: Collection[str]) -> dict[str, Ledger]:
         ledgers: dict[str, Ledger] = {}
-        for subject, signal, day, count, total in self._rows(sql("read_ledgers"), (_list(subjects),)):
-            ledgers.setdefault(subject, {})[signal, day] = (count, total)
+        for subject, rows in self.ledger_rows(subjects):
+            ledgers[subject] = {(signal, day): (count, total) for signal, day, count, total in rows}
         return ledgers
+
+    def ledger_rows(self, subjects: Collection[str]) -> list[tuple[str, LedgerRows]]:
+        """A subject's rows stand together in the table's key, so each is read by itself: no name is repeated."""
+        statement = sql("read_ledger")
+        found = [(subject, self._rows(statement, (subject,)).fetchall()) for subject in subjects]
+        return [one for one in found if one[1]]
 
     def registers(self, subjects: Collection[str]) -> list[Setting]:
         rows = self._rows(sql("read_registers"), (_list(subjects),))
@@ -375,7 +585,13 @@ class SqliteReader:
         )
 
     def messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
-        rows = self._rows(sql("read_messages"), (_list(subjects),))
+        return self._messages("read_messages", subjects)
+
+    def latest_messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
+        return self._messages("read_latest_messages", subjects)
+
+    def _messages(self, statement: str, subjects: Collection[str]) -> list[ThreadMessage]:
+        rows = self._rows(sql(statement), {"subjects": _list(subjects)})
         return [ThreadMessage(*(*header, bool(public), channel)) for *header, public, channel in rows]
 
     def digest_of(self, name: str) -> str:

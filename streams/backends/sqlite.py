@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
+from touchbook.errors import StoreUnavailable
 from touchbook.statements import statement_of
+from touchbook.streams.files import sync
 
 BUSY_SECONDS = 10.0
 """How long a connection waits for another process that holds the write lock."""
@@ -19,8 +22,8 @@ CACHE_KIBIBYTES = 65_536
 """Page cache of a connection, used as needed: random keys touch pages all over an index."""
 CHECKPOINT_PAGES = 8_000
 """Pages (32 MiB) that the write-ahead log may hold before they are copied into the file."""
-INSERT_SIZES = (256, 32, 4, 1)
-"""Few different sizes, so that SQLite's parsed statements are used again."""
+AT_ONCE = 256
+"""Rows in one INSERT at most. Each number of rows is a statement of its own, parsed when first met and then kept."""
 
 
 statement = partial(statement_of, "touchbook.streams")
@@ -35,16 +38,24 @@ def statement_for(name: str, rows: int) -> str:
 
 
 def insert(db: sqlite3.Connection, name: str, rows: Sequence[Sequence[object]]) -> None:
-    """Does what `executemany` does, many rows in each statement.
+    """Does what `executemany` does, as many rows in each statement as go.
 
     Python lets go of its interpreter lock for every statement, and beside a busy thread waits up to 5 ms to
     get it back: with a row in each, the journal took 2,000 touchpoints/s where it takes 9,000 this way.
     """
-    done = 0
-    for size in INSERT_SIZES:
-        while len(rows) - done >= size:
-            db.execute(statement_for(name, size), list(chain.from_iterable(rows[done : done + size])))
-            done += size
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        db.execute(statement_for(name, len(part)), list(chain.from_iterable(part)))
+
+
+def insert_whole(db: sqlite3.Connection, name: str, rows: Sequence[Sequence[object]]) -> None:
+    """The same in a transaction of its own: all rows, durable when it returns, or none. Rows that fit into one
+    statement need no other: a statement alone is a transaction."""
+    if len(rows) <= AT_ONCE:
+        insert(db, name, rows)
+        return
+    with transaction(db):
+        insert(db, name, rows)
 
 
 def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
@@ -53,14 +64,25 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
     May be handed from thread to thread; the caller sees to it that one uses it at a time. Raises
     sqlite3.OperationalError if there is no file and `create` is not set.
     """
+    if create:
+        _make_private(path)
     mode = "rwc" if create else "rw"
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    db = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(
+        uri,
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=2 * AT_ONCE,
+    )
     try:
         _turn_to_wal(db)
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        if create:
+            _force_down(db)
     except BaseException:
         db.close()
         raise
@@ -73,6 +95,31 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     db = connect(path, create=False)
     db.execute("PRAGMA query_only = ON")
     return db
+
+
+def connect_still(path: Path) -> sqlite3.Connection:
+    """A connection to a file that nobody has open, which leaves it and its folder as they are."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+
+
+def quick_check(path: Path) -> list[str]:
+    """What SQLite finds wrong in a file's pages; nothing where they are sound."""
+    try:
+        with closing(connect_reader(path)) as db:
+            return [row[0] for row in db.execute("PRAGMA quick_check") if row[0] != "ok"]
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+
+
+def copy_of(source: Path, target: Path) -> None:
+    """One consistent look at a file, however many write it meanwhile, as a single file on the disk."""
+    with closing(connect_reader(source)) as db:
+        target.unlink(missing_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL, 0o600))
+        with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+            db.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # what a backup holds needs no log beside it
+    sync(target)
 
 
 def create_tables(db: sqlite3.Connection, name: str) -> None:
@@ -91,6 +138,35 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         if db.in_transaction:  # a full disk makes SQLite roll back by itself
             db.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def told_as_ours() -> Iterator[None]:
+    """A store that fails inside raises StoreUnavailable, which says what to do, instead of SQLite's error."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(str(error)) from error
+    except OSError as error:  # its words name the file
+        raise StoreUnavailable(error.strerror or type(error).__name__) from error
+
+
+def probe(db: sqlite3.Connection) -> None:
+    """Writes, durably, something that nobody reads. Raises what the store raises while it takes nothing."""
+    (mark,) = db.execute("PRAGMA application_id").fetchone()
+    db.execute(f"PRAGMA application_id = {mark ^ 1}")
+
+
+def _make_private(path: Path) -> None:
+    """Its owner's only, whatever the directory and the umask are: SQLite gives its logs the rights of the file."""
+    if not path.exists():
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+
+
+def _force_down(db: sqlite3.Connection) -> None:
+    """What a killed process wrote and did not live to force to disk is found here, and would be believed: a retry is
+    answered `duplicate`, a body is sealed with a key. So it is forced before anybody reads it."""
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _turn_to_wal(db: sqlite3.Connection) -> None:

@@ -11,9 +11,10 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -21,18 +22,25 @@ from touchbook.errors import FormatUnknown, JournalLocked, JournalUnavailable, N
 from touchbook.identity import STRENGTH_ORDER, IdentityRules
 from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
 from touchbook.sealing import decode_body, new_key_id, unseal
-from touchbook.streams.backends.sqlite import connect, connect_reader, create_tables, statement, transaction
+from touchbook.streams.backends.sqlite import (
+    connect,
+    connect_reader,
+    connect_still,
+    create_tables,
+    statement,
+    transaction,
+)
 from touchbook.streams.backends.sqlite_writer import (
+    Alone,
     Batch,
     Clock,
-    Erasure,
     ObserveAppend,
     Queue,
     Writer,
     draft_of,
     last_record,
 )
-from touchbook.streams.journal import Appended, pending
+from touchbook.streams.journal import Answer, Appended, Told, pending, settle
 from touchbook.streams.keyring import Keyring
 
 FILE = "journal.sqlite"
@@ -44,6 +52,10 @@ MAX_DRAIN = 5_000
 """Touchpoints committed at once, unless one batch alone is larger."""
 MAX_READ_BYTES = 32 * 1024 * 1024
 """Sealed bodies read at once add up to this and one more body at most: opened and folded they take several times it."""
+PROBE_SECONDS = 2.0
+READERS_CACHE_KIBIBYTES = 4_096
+"""Page cache of a connection for reading: it goes through the journal from front to end."""
+_record = partial(tuple.__new__, Record)
 POLL_SECONDS = 0.1
 """How often a process that is not the writer looks for new records while it waits."""
 
@@ -103,23 +115,44 @@ class SqliteJournal:
         return self._rules
 
     def append(self, touchpoints: Sequence[Touchpoint]) -> Future[list[Appended]]:
+        future = pending()
+        self.hand_in(touchpoints, partial(settle, future))
+        return future
+
+    def hand_in(self, touchpoints: Sequence[Touchpoint], told: Told, wake: bool = True) -> None:
         queue = self._queue
         queue.check(len(touchpoints))  # before the work of encoding
         drafts = [draft_of(touchpoint, self.id_of(touchpoint.subject)) for touchpoint in touchpoints]
-        batch = Batch(drafts, pending(), time.perf_counter())
         if drafts:
-            queue.put(batch, len(drafts))
+            queue.put(Batch(drafts, told, time.perf_counter()), len(drafts), wake)
         else:
-            batch.future.set_result([])
-        return batch.future
+            told([])
+
+    def wake(self) -> None:
+        self._queue.wake()
 
     def room(self) -> int:
         return self._queue.room()
 
     def erase(self, owners: Sequence[str]) -> Future[list[str]]:
-        erasure = Erasure(list(owners), pending())
-        self._queue.put(erasure)
-        return erasure.future
+        return self.alone(partial(self._keyring.destroy, list(owners)))
+
+    def alone(self, work: Callable[[], Answer]) -> Future[Answer]:
+        future = pending()
+        self._queue.put(Alone(work, partial(settle, future)))
+        return future
+
+    def mark_erased(self, key: str, subject: str, members: Sequence[str]) -> int:
+        if self._writer is None:
+            raise JournalUnavailable("it was opened to be read only")
+        return self._writer.mark_erased(key, subject, members)
+
+    def heed_erasures(self) -> None:
+        self._keyring.heed()
+
+    def find(self, keys: Sequence[str]) -> list[Record]:
+        with self._readers.one() as db:
+            return [Record(*row) for row in db.execute(statement("journal_find"), (json.dumps(list(keys)),))]
 
     def read(self, after: int = 0, limit: int = 1000) -> list[Record]:
         records: list[Record] = []
@@ -128,24 +161,34 @@ class SqliteJournal:
             self._readers.one() as db,
             closing(db.execute(statement("journal_read"), (after, limit))) as rows,
         ):
-            for row in rows:
-                records.append(Record(*row))
-                size += len(records[-1].body)
+            for record in map(_record, rows):
+                records.append(record)
+                size += len(record.body)
                 if size >= MAX_READ_BYTES:
                     break
         return records
 
     def open(self, record: Record) -> Touchpoint:
+        _, key, source, type_, version, channel, _, key_id, occurred_at, recorded_at, sealed = record
         return decode_body(
-            unseal(record.body, self._keyring.key(record.key_id), record.key.encode()),
-            key=record.key,
-            source=record.source,
-            type=record.type,
-            version=record.version,
-            channel=record.channel,
-            occurred_at=record.occurred_at,
-            recorded_at=record.recorded_at,
+            unseal(sealed, self._keyring.key(key_id), key.encode()),
+            key=key,
+            source=source,
+            type=type_,
+            version=version,
+            channel=channel,
+            occurred_at=occurred_at,
+            recorded_at=recorded_at,
         )
+
+    def failing(self) -> str | None:
+        """Why the last touchpoints could not be stored, while that is still so: it is tried before it is said."""
+        writer = self._writer
+        if writer is None or writer.failing_because is None:
+            return None
+        with suppress(Exception):
+            self.alone(writer.probe).result(PROBE_SECONDS)
+        return writer.failing_because
 
     def head(self) -> int:
         if self._writer:
@@ -181,6 +224,12 @@ class SqliteJournal:
         return self._writer.queue
 
 
+def described(file: Path) -> tuple[str, int]:
+    """The id of the journal in a file that nobody writes, and the position of its last record. Leaves it as it is."""
+    with closing(connect_still(file)) as db:
+        return dict(db.execute(statement("journal_meta_read")).fetchall())["id"], last_record(db)[0]
+
+
 class _Readers:
     """Connections for reading, each used by one thread at a time."""
 
@@ -195,6 +244,7 @@ class _Readers:
             db = self._idle.pop()
         except IndexError:
             db = connect_reader(self._file)
+            db.execute(f"PRAGMA cache_size = -{READERS_CACHE_KIBIBYTES}")
         try:
             yield db
         finally:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
-from touchbook.errors import BodyUnreadable, KeyDestroyed, NotATouchbook, WrongMasterKey
+from touchbook.errors import BodyUnreadable, KeyDestroyed, NotATouchbook, RestoreUnfinished, WrongMasterKey
 from touchbook.recent import Recent
-from touchbook.sealing import KEY_BYTES, IdentityKey, new_key, new_key_id, unwrap, wrap
+from touchbook.sealing import KEY_BYTES, IdentityKey, forget_keys, new_key, new_key_id, unwrap, wrap
 from touchbook.streams.backends.sqlite import (
     BUSY_SECONDS,
     connect,
+    connect_still,
     create_tables,
     insert,
+    probe,
     statement,
     transaction,
 )
+from touchbook.streams.destroyed import FILE as LIST_FILE
+from touchbook.streams.destroyed import DestroyedKeys
+from touchbook.streams.files import sync, unfinished, write_once
 from touchbook.streams.keyring import DataKey
 
 FILE = "keyring.sqlite"
@@ -31,8 +36,14 @@ CACHED_KEYS = 100_000
 
 
 class SqliteKeyring:
-    """See `Keyring`. Several processes may have it open; each destroys its own cached keys only, so customers
-    are erased by the one process that writes the journal."""
+    """See `Keyring`. Several processes may have it open. Each forgets at once what it destroyed itself, and what
+    another did when it is told to `heed` that; so customers are erased by the one process that writes the journal, and
+    the others heed where they meet the erasure in it.
+
+    The names of destroyed keys stand in a file of their own (`streams.destroyed`). They are on the disk there before
+    the keys go, and whoever opens the keyring destroys what the list names: an erasure that was cut short is completed,
+    and a keyring that comes from a backup brings nothing back.
+    """
 
     @classmethod
     def at(
@@ -42,37 +53,55 @@ class SqliteKeyring:
         *,
         create: bool = True,
         cached_keys: int = CACHED_KEYS,
+        destroyed_keys: Path | None = None,
     ) -> Self:
         """Opens DIR/keyring.sqlite; on the first start makes it, its identity key and the master key file.
 
-        `master_key` is the file of the master key, by default DIR/master.key; an existing one is used. Raises
-        WrongMasterKey if it is not the file this keyring was made with, NotATouchbook if there is no keyring
-        and `create` is not set.
+        `master_key` is the file of the master key, by default DIR/master.key; an existing one is used.
+        `destroyed_keys` is the list of destroyed keys, by default in DIR too. Raises WrongMasterKey if it is not the
+        file this keyring was made with, NotATouchbook if there is no keyring and `create` is not set,
+        RestoreUnfinished if DIR is one that a restore has only begun to fill.
         """
         file = master_key or directory / MASTER_KEY_FILE
+        if unfinished(directory):
+            raise RestoreUnfinished(str(directory))
         if not create and not (directory / FILE).exists():
             raise NotATouchbook(str(directory))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         db = connect(directory / FILE)
         try:
             db.execute("PRAGMA secure_delete = ON")
+            _upgrade(db)
             create_tables(db, "keyring_schema")
-            return cls(db, *_opened(db, file), cached_keys)
+            destroyed = DestroyedKeys(destroyed_keys or directory / LIST_FILE)
+            return cls(db, *_opened(db, file), cached_keys, destroyed)
         except BaseException:
             db.close()
             raise
 
     def __init__(
-        self, db: sqlite3.Connection, master: bytes, identity_key: IdentityKey, cached_keys: int
+        self,
+        db: sqlite3.Connection,
+        master: bytes,
+        identity_key: IdentityKey,
+        cached_keys: int,
+        destroyed: DestroyedKeys,
     ) -> None:
         self._db = db
         self._master = master
         self._identity_key = identity_key
+        self.list = destroyed
         # Held over every use of the file and over what it changes in the caches, so that a key that is being
         # destroyed cannot be cached again by a thread that had just read it.
         self._lock = threading.Lock()
         self._by_owner: Recent[str, DataKey] = Recent(cached_keys)
         self._by_id: Recent[str, bytes] = Recent(cached_keys)
+        self._behind = True
+        """Whether the list may name keys that are still here."""
+        self._heeded = 0
+        """SQLite's number for what other connections had committed when the caches were last emptied for their sake."""
+        with self._lock:
+            self._keep_up()
 
     @property
     def identity_key(self) -> IdentityKey:
@@ -82,6 +111,7 @@ class SqliteKeyring:
         keys = self._by_owner.get_all(owners)
         if missing := [owner for owner in dict.fromkeys(owners) if owner not in keys]:
             with self._lock:
+                self._keep_up()
                 found = self._read(missing)
                 found |= self._made([owner for owner in missing if owner not in found])
                 self._remember(found)
@@ -92,6 +122,7 @@ class SqliteKeyring:
         if (cached := self._by_id.get(key_id)) is not None:
             return cached
         with self._lock:
+            self._keep_up()
             row = self._db.execute(statement("keyring_key"), (key_id,)).fetchone()
             if row is None:
                 raise KeyDestroyed
@@ -99,26 +130,87 @@ class SqliteKeyring:
             self._by_id.put(key_id, key)
         return key
 
+    def key_ids(self, owners: Sequence[str]) -> list[str]:
+        with self._lock:
+            return self._names(owners)
+
     def destroy(self, owners: Sequence[str]) -> list[str]:
         with self._lock:
-            with transaction(self._db):
-                deleted = self._db.execute(statement("keyring_destroy"), (json.dumps(owners),)).fetchall()
-                self._db.executemany(statement("keyring_note_destroyed"), deleted)
-            destroyed = [key_id for (key_id,) in deleted]
-            self._by_owner.drop(owners)
-            self._by_id.drop(destroyed)
-            self._empty_log()
-        return destroyed
+            key_ids = self._names(owners)
+            self._destroy(key_ids)
+        return key_ids
+
+    def destroy_keys(self, key_ids: Sequence[str]) -> None:
+        with self._lock:
+            self._destroy(key_ids)
 
     def destroyed(self) -> list[str]:
+        return sorted(set(self.list.read()))
+
+    def heed(self) -> None:
         with self._lock:
-            return [key_id for (key_id,) in self._db.execute(statement("keyring_destroyed"))]
+            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+            if version != self._heeded:
+                self._heeded = version
+                self._by_owner.clear()
+                self._by_id.clear()
+                forget_keys()
+
+    def probe(self) -> None:
+        with self._lock:
+            probe(self._db)
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
         self._by_owner.clear()
         self._by_id.clear()
+
+    def _names(self, owners: Sequence[str]) -> list[str]:
+        return [key_id for key_id, _ in self._db.execute(statement("keyring_names"), (json.dumps(owners),))]
+
+    def _destroy(self, key_ids: Sequence[str]) -> None:
+        """If it fails after the list took a name, the key must seal nothing any more: it will be gone after the next
+        start. So nothing is used again before the two agree."""
+        names = json.dumps(key_ids)
+        try:
+            with transaction(self._db):
+                here = self._db.execute(statement("keyring_here"), (names,)).fetchall()
+                if here:
+                    place = self.list.append(key_id for key_id, _ in here)
+                    self._db.execute(statement("keyring_destroy"), (names,))
+                    self._db.execute(statement("keyring_list_write"), (self.list.id, place))
+        except BaseException:
+            self._behind = True
+            self._by_owner.clear()
+            self._by_id.clear()
+            raise
+        self._by_owner.drop([owner for _, owner in here])
+        self._by_id.drop(key_ids)
+        forget_keys()
+        self._empty_log()
+
+    def _keep_up(self) -> None:
+        """Destroys what the list names beyond the place reached. A list that is another one, or shorter than it was,
+        is read from its beginning, and learns what was destroyed here."""
+        if not self._behind:
+            return
+        known, place = self._db.execute(statement("keyring_list_read")).fetchone() or ("", 0)
+        if (known, place) != (self.list.id, self.list.size()):
+            with transaction(self._db):
+                known, place = self._db.execute(statement("keyring_list_read")).fetchone() or ("", 0)
+                anew = known != self.list.id or place > self.list.size()
+                named = self.list.read(0 if anew else place)
+                self._db.execute(statement("keyring_destroy"), (json.dumps(named),))
+                here = (
+                    {key_id for (key_id,) in self._db.execute(statement("keyring_destroyed"))}
+                    if anew
+                    else set()
+                )
+                place = self.list.append(sorted(here.difference(named)))
+                self._db.execute(statement("keyring_list_write"), (self.list.id, place))
+            self._empty_log()
+        self._behind = False
 
     def _read(self, owners: list[str]) -> dict[str, DataKey]:
         rows = self._db.execute(statement("keyring_of_owners"), (json.dumps(owners),))
@@ -154,6 +246,21 @@ class SqliteKeyring:
             time.sleep(0.01)
 
 
+def destroyed_in(file: Path) -> set[str]:
+    """The names of the keys that were destroyed in a keyring which nobody has open. Leaves it as it is."""
+    with closing(connect_still(file)) as db:
+        return {key_id for (key_id,) in db.execute(statement("keyring_destroyed"))}
+
+
+def _upgrade(db: sqlite3.Connection) -> None:
+    """A keyring of version 0.1 kept its keys where SQLite moves rows about, which leaves copies behind."""
+    if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'destroyed_keys'").fetchone() is None:
+        return
+    create_tables(db, "keyring_upgrade")
+    db.execute("VACUUM")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def _opened(db: sqlite3.Connection, file: Path) -> tuple[bytes, IdentityKey]:
     """The master key and the identity key it opens; both made if this keyring is new."""
     if db.execute(statement("keyring_identity_read")).fetchone() is None:
@@ -171,40 +278,18 @@ def _opened(db: sqlite3.Connection, file: Path) -> tuple[bytes, IdentityKey]:
 
 def _master_key(file: Path, *, create: bool) -> bytes:
     """The key in the file: 64 hexadecimal digits, easy to copy to a safe place."""
-    if create and not file.exists():
-        _write_once(file, new_key().hex() + "\n")
+    if create:
+        if not file.exists():
+            write_once(file, new_key().hex() + "\n")
+        sync(file.parent)  # whoever made it may have been killed before he did this
     try:
         key = bytes.fromhex(file.read_text(encoding="ascii"))
-    except (FileNotFoundError, ValueError):
-        raise WrongMasterKey(str(file)) from None
+    except FileNotFoundError:
+        raise WrongMasterKey(str(file), "there is no such file") from None
+    except ValueError:
+        key = b""
     if len(key) != KEY_BYTES:
-        raise WrongMasterKey(str(file))
+        raise WrongMasterKey(
+            str(file), f"it holds no master key, which is {2 * KEY_BYTES} hexadecimal digits"
+        )
     return key
-
-
-def _write_once(file: Path, text: str) -> None:
-    """Durable, readable by its owner only, and whole from the first moment: if two processes start at once,
-    the file of the one that linked it first stands."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}.{new_key_id()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        try:
-            os.link(draft, file)
-        except FileExistsError:
-            return
-    finally:
-        os.unlink(draft)
-        _sync_directory(file.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

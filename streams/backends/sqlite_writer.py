@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count, islice, repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from touchbook.errors import BodyUnreadable, JournalUnavailable, KeyDestroyed, Overloaded
-from touchbook.schemas.touchpoint import Touchpoint
-from touchbook.sealing import digest_in, encode_body, seal, unseal
-from touchbook.streams.backends.sqlite import connect, insert, statement, transaction
-from touchbook.streams.journal import Appended
+from touchbook.schemas.touchpoint import NO_CHANNEL, Touchpoint
+from touchbook.sealing import digest_in, encode_body, encode_erasure, seal_each, unseal
+from touchbook.streams.backends.sqlite import connect, insert_whole, probe, statement
+from touchbook.streams.journal import Appended, Told
 from touchbook.streams.keyring import DataKey, Keyring
 
+log = logging.getLogger(__name__)
+
 MAX_TIME = 2**63 - 1
+OURS, ERASURE = "touchbook", "customer_erased"
+"""Source and type in the header of an erasure."""
 
 Clock = Callable[[], int]
 """Milliseconds UTC."""
@@ -45,16 +49,18 @@ class Draft(NamedTuple):
 
 class Batch(NamedTuple):
     drafts: list[Draft]
-    future: Future[list[Appended]]
+    told: Told
     since: float
 
 
-class Erasure(NamedTuple):
-    owners: list[str]
-    future: Future[list[str]]
+class Alone(NamedTuple):
+    """Work between two commits, while nothing is recorded."""
+
+    work: Callable[[], Any]
+    told: Callable[[Any], None]
 
 
-Job = Batch | Erasure
+Job = Batch | Alone
 
 
 class Queue:
@@ -65,6 +71,7 @@ class Queue:
         self._most = most
         self._jobs: deque[tuple[Job, int]] = deque()
         self._waiting = 0
+        self._due = False
         self._closed: str | None = None
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -79,29 +86,41 @@ class Queue:
         if touchpoints > self.room() and self._waiting:
             raise Overloaded
 
-    def put(self, job: Job, touchpoints: int = 0) -> None:
+    def put(self, job: Job, touchpoints: int = 0, wake: bool = True) -> None:
+        """`wake=False`: the job may wait for the next one that is put, or for `wake`."""
         with self._lock:
             self.check(touchpoints)
             self._jobs.append((job, touchpoints))
             self._waiting += touchpoints
-            self._changed.notify()
+            if wake:
+                self._wake()
 
-    def take(self) -> list[Job]:
-        """The oldest batches that fit into one commit, or an erasure alone. Waits; empty when closed."""
+    def wake(self) -> None:
+        """What waits is to be taken."""
+        with self._lock:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._due = True
+        self._changed.notify()
+
+    def take(self) -> deque[Job]:
+        """The oldest batches that fit into one commit, or work that is to be alone. Waits; empty when closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closed)
-            jobs: list[Job] = []
+            self._changed.wait_for(lambda: (self._jobs and self._due) or self._closed)
+            jobs: deque[Job] = deque()
             taken = 0
             while self._jobs:
                 job, touchpoints = self._jobs[0]
-                if jobs and (isinstance(job, Erasure) or taken + touchpoints > self._most):
+                if jobs and (isinstance(job, Alone) or taken + touchpoints > self._most):
                     break
                 self._jobs.popleft()
                 jobs.append(job)
                 taken += touchpoints
-                if isinstance(job, Erasure):
+                if isinstance(job, Alone):
                     break
             self._waiting -= taken
+            self._due = bool(self._jobs)
             return jobs
 
     def close(self, why: str) -> None:
@@ -128,6 +147,8 @@ class Writer:
         self._keyring = keyring
         self._clock = clock
         self._observe_append = observe_append
+        self.failing_because: str | None = None
+        """Why the store took nothing when it was last asked to; None if it took what it was given."""
         self._grown = threading.Condition()
         self._db: sqlite3.Connection | None = self._connect()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
@@ -143,8 +164,23 @@ class Writer:
         with self._grown:
             return self._grown.wait_for(lambda: self.head > position, timeout)
 
+    def mark_erased(self, key: str, subject: str, members: Sequence[str]) -> int:
+        """See `Journal`. Only for work in this thread."""
+        self._db = db = self._db or self._connect()
+        for position, *_ in db.execute(statement("journal_find"), (json.dumps([key]),)).fetchall():
+            return int(position)
+        at = max(self._recorded_at, self._clock())
+        body = encode_erasure(members)
+        row = (self.head + 1, key, OURS, ERASURE, 1, NO_CHANNEL, subject, "", at, at, body)
+        insert_whole(db, "journal_append", [row])
+        self._recorded_at = at
+        with self._grown:
+            self.head += 1
+            self._grown.notify_all()
+        return self.head
+
     def _run(self) -> None:
-        jobs: list[Job] = []
+        jobs: deque[Job] = deque()
         try:
             while jobs := self.queue.take():
                 self._do(jobs)
@@ -155,38 +191,54 @@ class Writer:
                 jobs = self.queue.take()
             self._disconnect()
 
-    def _do(self, jobs: list[Job]) -> None:
+    def _do(self, jobs: deque[Job]) -> None:
         try:
-            if isinstance(jobs[0], Erasure):
-                jobs[0].future.set_result(self._keyring.destroy(jobs[0].owners))
-            else:
-                self._record([job for job in jobs if isinstance(job, Batch)])
+            ends = self._ends_of(jobs)
         except Exception as error:
             self._disconnect()  # rolls back; the next jobs find a fresh connection
+            if self.failing_because is None:  # what fails afterwards says less than the first
+                self.failing_because = _reason(error)
+                log.error("the journal takes nothing: %s", self.failing_because)
             _fail(jobs, _reason(error), error)
-
-    def _record(self, batches: list[Batch]) -> None:
-        appended = iter(self._append(list(chain.from_iterable(batch.drafts for batch in batches))))
-        for batch in batches:
-            batch.future.set_result(list(islice(appended, len(batch.drafts))))
-        if self._observe_append:
+        else:
             now = time.perf_counter()
-            for batch in batches:
-                self._observe_append(now - batch.since, len(batch.drafts))
+            for end in ends:
+                _tell(job := jobs.popleft(), end)
+                if self._observe_append and isinstance(job, Batch):
+                    self._observe_append(now - job.since, len(job.drafts))
+
+    def _ends_of(self, jobs: deque[Job]) -> list[Any]:
+        """What became of each job."""
+        if isinstance(jobs[0], Alone):
+            return [jobs[0].work()]
+        batches = [job for job in jobs if isinstance(job, Batch)]
+        appended = iter(self._append(list(chain.from_iterable(batch.drafts for batch in batches))))
+        return [list(islice(appended, len(batch.drafts))) for batch in batches]
 
     def _append(self, drafts: list[Draft]) -> list[Appended]:
         self._db = db = self._db or self._connect()
         appended, fresh = _told_apart(drafts, self._recorded(db, drafts), self.head)
         if fresh:
             recorded_at = max(self._recorded_at, self._clock())
-            rows = self._sealed(fresh, recorded_at)
-            with transaction(db):
-                insert(db, "journal_append", rows)
+            insert_whole(db, "journal_append", self._sealed(fresh, recorded_at))
+            self._took()
             self._recorded_at = recorded_at
             with self._grown:
                 self.head += len(fresh)
                 self._grown.notify_all()
         return appended
+
+    def probe(self) -> None:
+        """Raises what the journal or the keyring raises while it takes nothing. Only for work in this thread."""
+        self._db = self._db or self._connect()
+        probe(self._db)
+        self._keyring.probe()
+        self._took()
+
+    def _took(self) -> None:
+        if self.failing_because is not None:
+            log.warning("the journal takes touchpoints again")
+        self.failing_because = None
 
     def _recorded(self, db: sqlite3.Connection, drafts: list[Draft]) -> dict[str, tuple[int, str | None]]:
         """Position and digest of those that the journal holds already; no digest where it cannot be read."""
@@ -204,7 +256,11 @@ class Writer:
 
     def _sealed(self, fresh: list[Draft], recorded_at: int) -> list[tuple[object, ...]]:
         data_keys = self._keyring.data_keys([draft.subject for draft in fresh])  # durable before one is used
-        return list(map(_row, count(self.head + 1), fresh, data_keys, repeat(recorded_at)))
+        bodies = seal_each([
+            (draft.body, data_key.key, draft.key.encode())
+            for draft, data_key in zip(fresh, data_keys, strict=True)
+        ])  # fmt: skip
+        return list(map(_row, count(self.head + 1), fresh, data_keys, repeat(recorded_at), bodies))
 
     def _connect(self) -> sqlite3.Connection:
         db = connect(self._file)
@@ -236,9 +292,10 @@ def _told_apart(
     return appended, fresh
 
 
-def _row(position: int, draft: Draft, data_key: DataKey, recorded_at: int) -> tuple[object, ...]:
-    key, source, type_, version, channel, subject, occurred_at, _, body = draft
-    sealed = seal(body, data_key.key, key.encode())
+def _row(
+    position: int, draft: Draft, data_key: DataKey, recorded_at: int, sealed: bytes
+) -> tuple[object, ...]:
+    key, source, type_, version, channel, subject, occurred_at, _, _ = draft
     key_id = data_key.key_id
     return position, key, source, type_, version, channel, subject, key_id, occurred_at, recorded_at, sealed
 
@@ -257,12 +314,19 @@ def draft_of(touchpoint: Touchpoint, subject: str) -> Draft:
     )  # fmt: skip
 
 
-def _fail(jobs: Iterable[Job], why: str, error: Exception | None = None) -> None:
-    for job in jobs:
-        if not job.future.done():
-            failure = JournalUnavailable(why)
-            failure.__cause__ = error
-            job.future.set_exception(failure)
+def _fail(jobs: deque[Job], why: str, error: Exception | None = None) -> None:
+    while jobs:
+        failure = JournalUnavailable(why)
+        failure.__cause__ = error
+        _tell(jobs.popleft(), failure)
+
+
+def _tell(job: Job, end: Any) -> None:
+    """Whoever cannot be told must not keep the others from it."""
+    try:
+        job.told(end)
+    except Exception as error:
+        log.error("somebody could not be told what became of a batch: %s", type(error).__name__)
 
 
 def _reason(error: Exception) -> str:

@@ -1,1 +1,1 @@
-SELECT key_id FROM destroyed_keys ORDER BY key_id;
+SELECT key_id FROM data_keys WHERE owner GLOB '-*';

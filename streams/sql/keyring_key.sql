@@ -1,1 +1,1 @@
-SELECT wrapped FROM data_keys WHERE key_id = ?;
+SELECT wrapped FROM data_keys WHERE key_id = ? AND owner NOT GLOB '-*';

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.serving import Server, chat, problem_of
+from tests.api.serving import Server, chat, problem_of, track
 from touchbook.api import models
 from touchbook.errors import BodyUnreadable, Refused
 
@@ -79,10 +79,10 @@ def test_a_failure_of_ours_says_what_to_do_and_is_found_in_the_log(
 
 
 def test_a_failure_at_a_door_is_counted_as_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(server.book.admission, "admit", fail)
+    monkeypatch.setattr(server.book.admission, "hand_in", fail)
     answer = server.http.post("/v1/events", json=chat(), headers=server.as_("publish"))
     assert (answer.status_code, server.total("refused"), server.total("received")) == (500, 1, 1)
 
@@ -116,6 +116,27 @@ def test_logs_name_routes_and_sources_never_paths_queries_or_keys(
         word
         for word in ("user_id:42", "user_id%3A42", "secret-words", server.key(), server.key("agent"))
         if word in ours
+    ]
+
+
+def test_what_published_is_told_at_debug_and_what_did_not_at_info(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert server.event(chat()).status_code == 200
+        assert server.publish(track(), track(userId=None, messageId="nobody")).status_code == 200
+        assert server.event(chat(time="soon")).status_code == 422
+        assert server.http.post("/v1/track", json={}).status_code == 401
+    told = [
+        (record.levelname, *record.getMessage().split()[1:3])
+        for record in caplog.records
+        if record.name == "touchbook.access"
+    ]
+    assert told == [
+        ("DEBUG", "/v1/events", "200"),
+        ("DEBUG", "/v1/batch", "200"),
+        ("INFO", "/v1/events", "422"),
+        ("INFO", "/v1/track", "401"),
     ]
 
 

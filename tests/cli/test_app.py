@@ -41,6 +41,8 @@ def test_every_promised_command_is_there() -> None:
         ("demo",), ("serve",), ("publish",), ("timeline",), ("score",), ("rebuild",), ("digest",),
         ("set-aside", "list"), ("set-aside", "redrive"),
         ("keys", "create"), ("keys", "list"), ("keys", "revoke"), ("config", "show"),
+        ("scorecard", "check"), ("scorecard", "backtest"), ("scorecard", "sql"), ("tail",), ("doctor",),
+        ("erase",), ("backup",), ("restore",),
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import httpx
@@ -99,8 +99,11 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def serving(data: Path, **settings: object) -> Iterator[Touchbook]:
-    """`touchbook serve` over the directory, until the block ends; then it must end well, and every count add up."""
+def serving(
+    data: Path, *, log: IO[bytes] | None = None, log_level: str = "warning", **settings: object
+) -> Iterator[Touchbook]:
+    """`touchbook serve` over the directory, until the block ends; then it must end well, and every count add up.
+    `log` is where it writes what it has to say; stderr where it is None."""
     environment = {
         **os.environ,
         **{f"TOUCHBOOK_{name.upper()}": str(value) for name, value in settings.items()},
@@ -110,8 +113,8 @@ def serving(data: Path, **settings: object) -> Iterator[Touchbook]:
         capture_output=True, text=True, check=True, timeout=SECONDS,
     )  # fmt: skip
     process = subprocess.Popen(
-        [*TOUCHBOOK, "serve", "--data", str(data), "--port", "0", "--log-level", "warning", "--json"],
-        stdout=subprocess.PIPE, text=True, env=environment,
+        [*TOUCHBOOK, "serve", "--data", str(data), "--port", "0", "--log-level", log_level, "--json"],
+        stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
     )  # fmt: skip
     try:
         assert process.stdout is not None

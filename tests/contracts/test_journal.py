@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.streams.touchpoints import Clock, key_of, many, touchpoint
 from touchbook.errors import BodyUnreadable, JournalUnavailable, KeyDestroyed, Overloaded
 from touchbook.identity import IdentityRules
 from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
+from touchbook.sealing import erased_in
 from touchbook.streams.backends.sqlite_journal import SqliteJournal
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
 from touchbook.streams.journal import Appended, Journal
@@ -29,17 +29,23 @@ class SqliteShelf:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.clock = Clock()
-        self._keyring = SqliteKeyring.at(directory)
+        self._keyrings = [SqliteKeyring.at(directory)]
         self._opened: list[SqliteJournal] = []
 
     def open(self, **settings: Any) -> SqliteJournal:
-        self._opened.append(SqliteJournal.at(self.directory, self._keyring, self.clock, **settings))
+        self._opened.append(SqliteJournal.at(self.directory, self._keyrings[-1], self.clock, **settings))
         return self._opened[-1]
+
+    def open_elsewhere(self) -> SqliteJournal:
+        """As another process sees it: with a keyring of its own, and to be read only."""
+        self._keyrings.append(SqliteKeyring.at(self.directory))
+        return self.open(read_only=True)
 
     def close(self) -> None:
         for journal in self._opened:
             journal.close()
-        self._keyring.close()
+        for keyring in self._keyrings:
+            keyring.close()
 
 
 @pytest.fixture(params=[SqliteShelf])
@@ -79,7 +85,7 @@ def test_what_is_appended_is_read_back_as_it_was(journal: Journal, shelf: Sqlite
     append(journal, said)
 
     [record] = journal.read()
-    assert journal.open(record) == replace(said, recorded_at=shelf.clock.now)
+    assert journal.open(record) == said._replace(recorded_at=shelf.clock.now)
     assert (record.key, record.source, record.type, record.channel) == (
         said.key,
         "shop",
@@ -215,7 +221,7 @@ def test_a_hundred_thousand_touchpoints_are_read_back_equal(journal: Journal) ->
 
     assert journal.head() == len(given)
     read = [journal.open(record) for record in all_of(journal)]
-    assert [replace(one, recorded_at=0) for one in read] == given
+    assert [one._replace(recorded_at=0) for one in read] == given
 
 
 def test_a_full_queue_refuses_at_once_and_keeps_nothing(shelf: SqliteShelf) -> None:
@@ -323,7 +329,7 @@ def test_a_body_cannot_be_moved_to_another_touchpoint(journal: Journal) -> None:
     assert one.key_id == two.key_id
 
     with pytest.raises(BodyUnreadable):
-        journal.open(replace(one, body=two.body))
+        journal.open(one._replace(body=two.body))
 
 
 def test_what_was_erased_cannot_be_opened_and_what_others_said_still_can(journal: Journal) -> None:
@@ -389,3 +395,81 @@ def test_a_reader_beside_the_writer_sees_what_is_recorded_and_writes_nothing(she
     assert reader.rules == journal.rules
     with pytest.raises(JournalUnavailable):
         reader.append([touchpoint("2")])
+
+
+def test_what_is_done_alone_comes_between_what_was_appended_before_and_after(
+    journal: Journal, shelf: SqliteShelf
+) -> None:
+    with shelf.clock.held(lambda: journal.append([touchpoint("1")])):
+        journal.append([touchpoint("2")])
+        seen = journal.alone(lambda: [record.key for record in journal.read()])
+        journal.append([touchpoint("3")])
+
+    assert seen.result(30) == [key_of("1"), key_of("2")]
+    assert append(journal, touchpoint("4"))[0].position == 4
+
+
+def test_what_fails_alone_fails_for_who_asked_and_nobody_else(journal: Journal) -> None:
+    def fail() -> None:
+        raise OSError("no room")
+
+    with pytest.raises(JournalUnavailable):
+        journal.alone(fail).result(30)
+    assert append(journal, touchpoint()) == [Appended("accepted", 1)]
+
+
+def test_an_erasure_is_recorded_once_and_names_whom(journal: Journal, shelf: SqliteShelf) -> None:
+    append(journal, touchpoint("1"))
+    ann = journal.id_of(touchpoint().subject)
+
+    marks = [journal.alone(lambda: journal.mark_erased("e" * 32, ann, [ann])).result(30) for _ in range(2)]
+    assert append(journal, touchpoint("2")) == [Appended("accepted", 3)]
+
+    assert marks == [2, 2]
+    assert [erased_in(one.key_id, one.body) for one in journal.read()] == [None, [ann], None]
+    assert journal.head() == 3
+    journal.close()
+    again = shelf.open()
+    assert again.alone(lambda: again.mark_erased("e" * 32, ann, [ann])).result(30) == 2
+
+
+def test_an_erasure_wakes_who_waits_for_more(journal: Journal) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(journal.wait_beyond, 0, 30)
+        journal.alone(lambda: journal.mark_erased("e" * 32, "a" * 32, ["a" * 32])).result(30)
+        assert waiting.result(30) is True
+
+
+def test_records_are_found_by_their_keys_in_order_of_position(journal: Journal) -> None:
+    append(journal, *many(300))
+    wanted = [key_of(str(n)) for n in (250, 3, 77)]
+
+    found = journal.find([*wanted, "0" * 32, wanted[0]])
+
+    assert [record.key for record in found] == [key_of(str(n)) for n in (3, 77, 250)]
+    assert found[0] == journal.read(after=3, limit=1)[0]
+    assert journal.find([]) == []
+
+
+def test_a_reader_records_no_erasure_and_does_nothing_alone(journal: Journal, shelf: SqliteShelf) -> None:
+    reader = shelf.open(read_only=True)
+
+    with pytest.raises(JournalUnavailable):
+        reader.mark_erased("e" * 32, "a" * 32, ["a" * 32])
+    with pytest.raises(JournalUnavailable):
+        reader.alone(journal.head)
+    assert journal.head() == 0
+
+
+def test_another_process_that_heeds_erasures_opens_nothing_of_the_erased(shelf: SqliteShelf) -> None:
+    journal, reader = shelf.open(), shelf.open_elsewhere()
+    append(journal, touchpoint("1", customer="ann"), touchpoint("2", customer="bob"))
+    hers, his = reader.read()
+    assert [reader.open(one).id for one in (hers, his)] == ["1", "2"]
+
+    journal.erase([hers.subject]).result(30)
+    reader.heed_erasures()
+
+    with pytest.raises(KeyDestroyed):
+        reader.open(hers)
+    assert reader.open(his).id == "2"

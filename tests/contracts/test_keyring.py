@@ -149,3 +149,40 @@ def test_a_key_destroyed_while_others_read_is_not_kept_by_any_of_them(keyring: K
             for read in reads:
                 read.result(30)
             assert not found(key.key_id)
+
+
+def test_the_names_of_an_owner_s_keys_are_told_and_nobody_else_s(keyring: Keyring) -> None:
+    ann, _ = keyring.data_keys(["ann", "bob"])
+
+    assert keyring.key_ids(["ann", "nobody"]) == [ann.key_id]
+    keyring.destroy(["ann"])
+    assert keyring.key_ids(["ann"]) == []
+
+
+def test_keys_destroyed_by_name_leave_an_owner_what_he_has_got_since(
+    keyring: Keyring, shelf: SqliteShelf
+) -> None:
+    [before] = keyring.data_keys(["ann"])
+    keyring.destroy_keys([before.key_id])
+    [after] = keyring.data_keys(["ann"])
+
+    keyring.destroy_keys([before.key_id, "0" * 32])
+
+    assert keyring.data_keys(["ann"]) == shelf.open().data_keys(["ann"]) == [after]
+    assert keyring.destroyed() == [before.key_id]
+    with pytest.raises(KeyDestroyed):
+        keyring.key(before.key_id)
+
+
+def test_who_heeds_has_forgotten_what_another_process_destroyed(keyring: Keyring, shelf: SqliteShelf) -> None:
+    ann, bob = keyring.data_keys(["ann", "bob"])
+    other = shelf.open()
+    assert [other.key(one.key_id) for one in (ann, bob)] == [ann.key, bob.key]
+
+    keyring.destroy(["ann"])
+    other.heed()
+
+    with pytest.raises(KeyDestroyed):
+        other.key(ann.key_id)
+    assert other.key(bob.key_id) == bob.key
+    assert other.data_keys(["ann"]) != [ann]

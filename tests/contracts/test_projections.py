@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from touchbook.errors import PositionMoved
-from touchbook.projections.changes import Changes
+from touchbook.projections.changes import Changes, entry_row
 from touchbook.projections.stores.port import Projections
 from touchbook.projections.stores.sqlite import SqliteProjections
 from touchbook.registers import ThreadMessage
@@ -32,13 +31,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Projection
 def entry(key: str, at: int = 0, position: int = 1, subject: str = ANN, **fields: object) -> Entry:
     header = (key, subject, at, at, position, "page_viewed", "account", "web", "shop", "in")
     made = Entry(*header, thread=None, for_customer=True, body={"id": key})
-    return replace(made, **fields)  # type: ignore[arg-type]
+    return made._replace(**fields)  # type: ignore[arg-type]
 
 
 def changes(*entries: Entry) -> Changes:
     made = Changes()
     for one in entries:
-        made.entries.append(one)
+        made.entries.append(entry_row(one))
         identifier = ANN_ID if one.subject == ANN else BO_ID
         made.see(one.subject, identifier, one.occurred_at, 1, one.position)
         made.count(one.subject, one.type, one.occurred_at, 5)
@@ -171,6 +170,24 @@ def test_identifiers_whose_claims_touch_are_of_one_group(store: Projections) -> 
         assert {one.id for one in reader.groups_of([BO])} == {ANN, BO}
 
 
+def test_all_groups_are_walked_in_pages_each_whole_and_once(store: Projections) -> None:
+    made = Changes()
+    for number in range(10):
+        made.see(f"{number:032x}", Identifier("user_id", f"u-{number}"), 0, 1, 1)
+    store.write(made, 0, 1)
+    store.write(claiming(5, "k1"), 1, 2)
+    pages, group = [], ""
+    with store.reading() as reader:
+        while page := reader.groups_after(group, 4):
+            pages.append(page)
+            group = page[-1].group
+    assert [len({one.group for one in page}) for page in pages] == [4, 4, 3]
+    assert len({one.id for page in pages for one in page}) == sum(map(len, pages)) == 12
+    assert {frozenset(one.id for page in pages for one in page if one.group == group)} == {
+        frozenset({ANN, BO})
+    }
+
+
 def test_of_equal_claims_the_earliest_is_kept_and_the_rest_counted(store: Projections) -> None:
     store.write(claiming(5, "k1"), 0, 5)
     before = store.digest()["claims"]
@@ -215,10 +232,77 @@ def test_a_digest_speaks_of_content_and_not_of_positions_or_recorded_times(store
     store.write(changes(entry("k1", 10, position=7, recorded_at=99)), 0, 7)
     first = store.digest()
     again = changes(entry("k1", 10, position=8, recorded_at=100))
-    again.ledger.clear()
+    again.ledgers.clear()
     again.identifiers.clear()
     store.write(again, 7, 8)
     assert store.digest() == first
     store.write(changes(entry("k2", 10, position=9)), 8, 9)
     assert store.digest()["entries"] != first["entries"]
     assert store.digest()["ledger"] != first["ledger"]
+
+
+def nothing(keys: Sequence[str]) -> Iterator[Changes]:
+    """The journal opens none of them any more."""
+    yield Changes()
+
+
+def test_erasing_takes_every_row_of_the_members_and_leaves_everybody_else_s(store: Projections) -> None:
+    store.write(changes(entry("k1"), entry("k2", position=2, subject=BO)), 0, 2)
+    with store.reading() as reader:
+        version, before = reader.version(), reader.rows_of([BO])
+
+    store.erase([ANN], nothing, 2, 3)
+
+    with store.reading() as reader:
+        assert (reader.position(), reader.known([ANN]), reader.ledgers([ANN])) == (3, [], {})
+        assert set(reader.rows_of([ANN]).values()) == {0}
+        assert reader.rows_of([BO]) == before
+        assert [one.key for one in reader.entries([ANN, BO], ALL, None)] == ["k2"]
+        assert reader.erased([ANN, BO]) == [(f"erased:{ANN}", 3)]
+        assert reader.version() != version, "what was cached of anybody is not used again"
+
+
+def test_erasing_is_refused_like_a_batch_where_another_was_there_before(store: Projections) -> None:
+    store.write(changes(entry("k1")), 0, 1)
+
+    with pytest.raises(PositionMoved):
+        store.erase([ANN], nothing, 0, 2)
+
+    assert keys(store) == ["k1"]
+
+
+def test_an_erasure_that_fails_takes_nothing_away(store: Projections) -> None:
+    def fail(keys: Sequence[str]) -> Iterator[Changes]:
+        raise OSError("the journal cannot be read")
+
+    store.write(changes(entry("k1")), 0, 1)
+
+    with pytest.raises(OSError, match="journal"):
+        store.erase([ANN], fail, 1, 2)
+
+    with store.reading() as reader:
+        assert (reader.position(), reader.erased([ANN])) == (1, [])
+    assert keys(store) == ["k1"]
+
+
+def test_what_the_journal_still_says_of_the_members_and_their_group_is_made_anew(store: Projections) -> None:
+    """Ann is erased; Bo, whom she named, said a thing himself that names her too."""
+    his = changes(entry("k2", at=7, position=2, subject=BO))
+    his.see(ANN, ANN_ID, 7, 0, 2)
+    his.claim(BO, ANN, Claim(BO_ID, ANN_ID, 1, False, 7, "k2", "shop"))
+    store.write(changes(entry("k1")), 0, 1)
+    store.write(his, 1, 2)
+    asked: list[str] = []
+
+    def again(keys: Sequence[str]) -> Iterator[Changes]:
+        asked.extend(keys)
+        yield his
+
+    store.erase([ANN], again, 2, 3)
+
+    assert set(asked) == {"k1", "k2"}
+    with store.reading() as reader:
+        assert [(one.id, one.touchpoints) for one in reader.known([ANN, BO])] == [(ANN, 0), (BO, 1)]
+        assert {one.id for one in reader.group_of(BO)} == {ANN, BO}
+        assert reader.ledgers([ANN, BO]) == {BO: {("page_viewed", 0): (1, 5)}}
+        assert [claim.touchpoint for claim in reader.claims([ANN])[0]] == ["k2"]

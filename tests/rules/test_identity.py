@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import traceback
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -350,7 +349,7 @@ def test_a_link_claims_every_pair_it_names_and_what_it_carries_beside() -> None:
 def test_a_link_of_all_lifts_an_unlink_of_the_same() -> None:
     ids = ["user_id:7", "device:a", "device:b", "email:a@example.test"]
     unlink = touchpoint("user_id:7", type="unlink", apart=ids[:2], **{"from": ids[2:]})
-    link = replace(touchpoint("user_id:7", type="link", link=ids), key="k2", occurred_at=2_000)
+    link = touchpoint("user_id:7", type="link", link=ids)._replace(key="k2", occurred_at=2_000)
     customers = resolve([*claims_of(unlink), *claims_of(link)], frozenset()).customers
     assert [sorted(map(str, one)) for one in customers] == [sorted(ids)]
 

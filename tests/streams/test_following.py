@@ -5,16 +5,19 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.books import NOON, a_book, event, folded, publish
+from touchbook.errors import PositionMoved
 from touchbook.projections.fold import Folder
-from touchbook.projections.stores.sqlite import SqliteProjections, serving
+from touchbook.projections.stores.sqlite import SqliteProjections, build, make_serving, serving, still
 from touchbook.schemas.touchpoint import Record, Touchpoint
-from touchbook.streams.follow import ENOUGH_UNREADABLE, Follower, catch_up
+from touchbook.streams import rebuild as rebuilding
+from touchbook.streams.follow import ENOUGH_UNREADABLE, GATHER_SECONDS, Follower, catch_up
 from touchbook.streams.rebuild import rebuild
 from touchbook.timeline import UNREADABLE, TimelineFilters
 from touchbook.wiring import Book
@@ -56,6 +59,25 @@ def test_what_is_appended_becomes_visible_and_waiters_are_woken(tmp_path: Path) 
         assert told[-1] == position
         stop_listening()
         assert book.follower.wait(position + 1, 0.05) is False
+
+
+@pytest.mark.parametrize(
+    ("some", "more", "waits"), [(20, 20, True), (20, 0, False), (5, 20, False), (30, 20, False)]
+)
+def test_touchpoints_gather_only_while_many_come_and_the_follower_keeps_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, some: int, more: int, waits: bool
+) -> None:
+    with a_book(tmp_path, fold_batch=30) as book:
+        waited: list[float] = []
+        follower = book.follower
+        monkeypatch.setattr(follower._stop, "wait", waited.append)
+        publish_some(book, some)
+        follower.listen(lambda position: more and publish_some(book, more, start=some))
+
+        follower._step()
+
+        assert follower.folded == some
+        assert waited == [GATHER_SECONDS] * waits
 
 
 def test_a_store_that_fails_is_retried_until_it_takes_the_batch(tmp_path: Path) -> None:
@@ -171,6 +193,75 @@ def test_a_rebuild_beside_a_live_follower_loses_and_doubles_nothing(tmp_path: Pa
             assert reader.position() == position
         rebuild(tmp_path, book.journal, book.folder, book.version)
         assert book.projections.digest() == live
+
+
+def test_what_was_told_to_be_visible_stays_so_when_another_build_begins_to_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_book(tmp_path) as book:
+        book.start()
+        publish_some(book, 20)
+
+        def later_news(directory: Path) -> Any:
+            position = publish_some(book, 20, 20)
+            assert book.follower.wait(position, 20)
+            return still(directory)
+
+        def swapped(directory: Path, path: Path) -> None:
+            make_serving(directory, path)
+            with book.projections.reading() as reader:
+                seen.append((reader.position(), book.follower.folded))
+
+        seen: list[tuple[int, int]] = []
+        monkeypatch.setattr(rebuilding, "still", later_news)
+        monkeypatch.setattr(rebuilding, "make_serving", swapped)
+        assert rebuild(tmp_path, book.journal, book.folder, book.version) == 40
+        assert seen == [(40, 40)]
+
+
+def test_a_batch_that_waited_while_another_build_began_to_serve_is_not_told_to_be_visible(
+    tmp_path: Path,
+) -> None:
+    with a_book(tmp_path) as book:
+        publish_some(book, 20)
+        folded(book)
+        position = publish_some(book, 1, 20)
+        refused: list[bool] = []
+
+        def follow() -> None:
+            with suppress(PositionMoved):
+                folded(book)
+                refused.append(False)
+                return
+            refused.append(True)
+
+        following = threading.Thread(target=follow)
+        with still(tmp_path) as standing:
+            assert standing == 20
+            following.start()
+            time.sleep(0.3)  # it is at the lock by now; were it not, it would only meet the new build
+            make_serving(tmp_path, build(tmp_path, book.version))
+        following.join(30)
+
+        assert refused == [True]
+        assert folded(book).projections.version() == book.version
+        with book.projections.reading() as reader:
+            assert reader.position() == position
+
+
+def test_a_damaged_file_that_serves_can_still_be_replaced(tmp_path: Path) -> None:
+    with a_book(tmp_path) as book:
+        publish_some(book)
+        digest = folded(book).projections.digest()
+        damaged = serving(tmp_path)
+        assert damaged is not None
+        book.projections.close()
+        damaged.write_bytes(b"no database" * 1_000)
+
+        assert rebuild(tmp_path, book.journal, book.folder, book.version) == 20
+
+        with closing(SqliteProjections(tmp_path)) as projections:
+            assert projections.digest() == digest
 
 
 def test_an_older_version_serves_until_its_successor_is_built(tmp_path: Path) -> None:

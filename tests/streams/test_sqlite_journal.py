@@ -242,7 +242,11 @@ def test_keyrings_opened_at_once_for_the_first_time_agree(tmp_path: Path) -> Non
     assert {keyring.key(ann.key_id) for keyring in keyrings} == {ann.key}
     for keyring in keyrings:
         keyring.close()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["keyring.sqlite", "master.key"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "destroyed-keys.txt",
+        "keyring.sqlite",
+        "master.key",
+    ]
 
 
 def test_a_keyring_larger_than_its_cache_still_finds_every_key(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What things cost when written plainly: the baselines, and the predecessors of what was made faster."""

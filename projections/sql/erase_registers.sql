@@ -1,0 +1,1 @@
+DELETE FROM registers WHERE subject IN (SELECT value FROM json_each(:members))

@@ -1,1 +1,0 @@
-SELECT grp FROM identifiers WHERE id = ? AND NOT (shared OR blocked)

@@ -1,0 +1,1 @@
+UPDATE identifiers SET grp = id WHERE grp IN (SELECT value FROM json_each(?))

@@ -1,0 +1,1 @@
+SELECT name, position FROM positions WHERE name IN (SELECT 'erased:' || value FROM json_each(?)) ORDER BY name

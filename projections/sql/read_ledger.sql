@@ -1,0 +1,1 @@
+SELECT signal, day, count, total FROM ledger WHERE subject = ?

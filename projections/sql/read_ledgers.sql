@@ -1,1 +1,0 @@
-SELECT subject, signal, day, count, total FROM ledger WHERE subject IN (SELECT value FROM json_each(?))

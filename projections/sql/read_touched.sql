@@ -1,0 +1,1 @@
+SELECT id FROM identifiers WHERE grp = :group AND changed > :after LIMIT :limit

@@ -1,0 +1,1 @@
+SELECT version, coalesce((SELECT position FROM positions WHERE name = 'erased'), 0) FROM described

@@ -1,0 +1,1 @@
+INSERT INTO erasures (id, done, said) VALUES (?, 0, ?);

@@ -1,0 +1,1 @@
+UPDATE erasures SET done = ?, said = ? WHERE id = ?;

@@ -1,0 +1,1 @@
+SELECT number, said FROM erasures WHERE number < ? ORDER BY number DESC LIMIT ?;

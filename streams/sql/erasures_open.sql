@@ -1,0 +1,1 @@
+SELECT said FROM erasures WHERE NOT done ORDER BY number;

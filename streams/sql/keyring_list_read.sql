@@ -1,0 +1,1 @@
+SELECT id, applied FROM destroyed_list WHERE one = 1;

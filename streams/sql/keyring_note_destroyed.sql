@@ -1,1 +1,0 @@
-INSERT OR IGNORE INTO destroyed_keys (key_id) VALUES (?);
