@@ -68,8 +68,16 @@ def say(text: str) -> None:
 
 
 def rows_of(saved: Mapping[str, Any]) -> dict[str, Row]:
-    """The rows of a kept run by what they measured."""
-    return {one["what"]: Row(**one) for one in saved["rows"]}
+    """The rows of a kept run by what they measured; a baseline, which is indented, by the row that it stands under."""
+    rows: dict[str, Row] = {}
+    above = ""
+    for row in (Row(**one) for one in saved["rows"]):
+        if row.what.startswith(" "):
+            rows[f"{above}: {row.what.strip()}"] = row
+        else:
+            above = row.what
+            rows[above] = row
+    return rows
 
 
 def saved_as(machine: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.table import Row, cells, compared, rows_of, saved_as
+from benchmarks.table import Row, cells, compared, page, rows_of, saved_as
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,6 +47,20 @@ def test_comparing_tells_how_many_times_what_was_before() -> None:
     assert reads.split() == ["reads", "2.00", "0.50", "0.25"]
     assert came.split() == ["came", "new"]
     assert gone.split() == ["gone", "gone"]
+
+
+def test_baselines_of_one_name_belong_each_to_the_row_above_them() -> None:
+    rows = [
+        Row("reads", 1.0, 1.0),
+        Row("  plainly", 2.0, 1.0),
+        Row("writes", 3.0, 1.0),
+        Row("  plainly", 4.0, 1.0),
+    ]
+
+    run = saved_as({}, rows)
+
+    assert list(rows_of(run).values()) == rows
+    assert [line.count("plainly") for line in page(run).splitlines()[-4:]] == [0, 1, 0, 1]
 
 
 def test_a_row_says_in_words_whether_its_goal_was_met() -> None:
