@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -22,15 +21,13 @@ from tests.rules.test_scoring import (
     visits,
     worked,
 )
-from tests.scorecards.ledger_tables import answered, answered_by_clickhouse, folded
+from tests.scorecards.ledger_tables import answered, folded
 from touchbook.components import Base, Gap, Streak
 from touchbook.ledger import Ledger, merged
 from touchbook.scorecard import Linear, Scorecard
 from touchbook.scorecard_sql import CLICKHOUSE, SQLITE, decay_rows, sql_of
 
 NAMES = list(CARDS)
-CLICKHOUSE_URL = os.environ.get("TOUCHBOOK_TEST_CLICKHOUSE", "")
-"""A switch: the HTTP address of a ClickHouse from 18.16 on, to try the statements on too."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -121,22 +118,6 @@ def test_the_text_for_clickhouse_keeps_to_what_its_oldest_server_can(name: str) 
         assert unknown not in text
     assert "intDiv(" in text
     assert "WITH " in sql_of(CARDS[name], ON, SQLITE)
-
-
-@pytest.mark.skipif(not CLICKHOUSE_URL, reason="TOUCHBOOK_TEST_CLICKHOUSE names no server to try this on")
-@settings(max_examples=60, deadline=None)
-@given(any_card_and_ledger)
-def test_a_clickhouse_server_agrees_with_the_fold(found: tuple[Scorecard, Ledger]) -> None:
-    card, ledger = found
-    assert answered_by_clickhouse(CLICKHOUSE_URL, card, ledger, ON) == folded(card, ledger, ON)
-
-
-@pytest.mark.skipif(not CLICKHOUSE_URL, reason="TOUCHBOOK_TEST_CLICKHOUSE names no server to try this on")
-def test_a_clickhouse_server_gives_the_numbers_of_the_worked_histories() -> None:
-    for history, expected in WORKED["expected"].items():
-        for card in CARDS.values():
-            told = answered_by_clickhouse(CLICKHOUSE_URL, card, worked(history), ON)
-            assert list(told[:3]) == expected[card.name], (history, card.name)
 
 
 def test_the_table_of_decay_holds_what_the_fold_multiplies_by() -> None:
