@@ -1,4 +1,4 @@
-# Touchbook on one machine: one process, its data under /data.
+# Touchbook, both shapes: one process with its data under /data, or a replica or worker on Kafka and ClickHouse.
 #   docker build -t touchbook . && docker run -p 127.0.0.1:8750:8750 -v touchbook-data:/data touchbook
 
 FROM python:3.11-slim AS build
@@ -6,8 +6,8 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/touchbook/bin:$
 RUN python -m venv /opt/touchbook
 WORKDIR /source
 # The libraries first: they change less often than the code. Locked with hashes; nothing else is fetched.
-COPY requirements/demo.txt requirements/demo.txt
-RUN pip install --require-hashes --requirement requirements/demo.txt
+COPY requirements/cluster.txt requirements/cluster.txt
+RUN pip install --require-hashes --requirement requirements/cluster.txt
 COPY pyproject.toml README.md ./
 COPY core core
 COPY schemas schemas
@@ -18,7 +18,7 @@ COPY cli cli
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . && pip install --no-deps dist/*.whl
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --no-create-home touchbook && install -d -o touchbook -g touchbook -m 700 /data
+RUN useradd --system --uid 10001 --no-create-home touchbook && install -d -o touchbook -g touchbook -m 700 /data /keys
 COPY --from=build /opt/touchbook /opt/touchbook
 # Inside the container it must listen on all addresses; which of them the world can reach is said where it is published.
 ENV PATH=/opt/touchbook/bin:$PATH PYTHONDONTWRITEBYTECODE=1 TOUCHBOOK_DATA=/data TOUCHBOOK_HOST=0.0.0.0 TOUCHBOOK_PORT=8750

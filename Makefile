@@ -14,13 +14,16 @@ WORKERS ?= 2
 LOCK := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help demo test check format lint types layers pytest bench overload faults fuzz reference schemas lock clean
+.PHONY: help demo cluster test check format lint types layers pytest bench overload faults fuzz reference schemas lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.demo ## Install what it needs, then show it working on this machine
 	$(BIN)/touchbook demo $(ARGS)
+
+cluster: $(VENV)/.test ## The demo on a real Kafka, ClickHouse, workers and a replica, started on this machine
+	$(BIN)/python -m tools.cluster $(ARGS)
 
 test: check pytest ## Everything that proves it: style, types, layers, tests
 
@@ -66,11 +69,13 @@ schemas: $(VENV)/.test ## Write schemas/published/ anew from the catalogue
 	$(BIN)/python -m touchbook.schemas.publishing
 
 lock: $(VENV)/.test ## Write requirements/*.txt anew; ARGS=--upgrade for newer versions
-	$(LOCK) $(ARGS) --extra test --output-file requirements/test.txt pyproject.toml requirements/*.in
+	$(LOCK) $(ARGS) --extra test --extra cluster --output-file requirements/test.txt pyproject.toml requirements/*.in
 	$(LOCK) $(ARGS) --extra fuzz --constraint requirements/test.txt --output-file requirements/fuzz.txt \
 		pyproject.toml requirements/build.in
 	$(LOCK) $(ARGS) --extra demo --constraint requirements/test.txt --output-file requirements/demo.txt \
 		pyproject.toml requirements/build.in
+	$(LOCK) $(ARGS) --extra demo --extra cluster --constraint requirements/test.txt \
+		--output-file requirements/cluster.txt pyproject.toml requirements/build.in
 
 clean: ## Remove what these targets made, .venv too
 	rm -rf $(VENV) .types .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -19,6 +19,7 @@ from touchbook.api.limits import UNLIMITED, Limits, Rates
 from touchbook.api.openapi import Operation, describe
 from touchbook.api.paths import UndecodedPaths
 from touchbook.api.problems import HANDLERS, Failures
+from touchbook.api.staleness import Dated
 from touchbook.wiring import Book
 
 
@@ -77,7 +78,10 @@ def create_app(book: Book) -> FastAPI:
     )
     for route in app.routes:
         guard(route, book, limits.rates)
-    app.entry = Edge(Shortcut(app, door_routes, score_routes))
+    entry: ASGIApp = Shortcut(app, door_routes, score_routes)
+    if book.staleness is not None:
+        entry = Dated(entry, book.staleness)
+    app.entry = Edge(entry)
     operators.watch(book)
     log_no_paths()
     return app

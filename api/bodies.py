@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -13,8 +12,9 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from touchbook.api.seen import header_of
-from touchbook.errors import Refused
-from touchbook.schemas.strict_json import JsonInvalid, check, decode, decode_loosely
+from touchbook.errors import Refused, Rejected
+from touchbook.schemas.cloudevents import WrongIn, content_of
+from touchbook.schemas.strict_json import JsonInvalid, decode
 
 SECONDS = 1_200
 """How long a body may take to arrive where the server below has no deadlines of its own."""
@@ -44,34 +44,12 @@ def json_of(body: bytes) -> Any:
         raise Refused(400, "json_invalid", str(error)) from None
 
 
-WrongIn = Callable[[Any], str | None]
-"""Why a value is no JSON that all programs read alike; None where it is."""
-
-
 def items_of(body: bytes) -> tuple[Any, WrongIn]:
-    """The body's JSON as a door reads it, and what tells why an item in it is not acceptable JSON: one text with half
-    an emoji must not cost its whole batch. Raises `Refused` (400) where not even its items can be told apart."""
+    """`content_of` a body as a door reads it. Raises `Refused` (400)."""
     try:
-        return decode(body), nothing_wrong
-    except JsonInvalid:
-        pass
-    try:
-        return decode_loosely(body), _wrong_in
-    except JsonInvalid as error:
-        raise Refused(400, "json_invalid", str(error)) from None
-
-
-def nothing_wrong(item: Any) -> str | None:
-    """For what was read strictly."""
-    return None
-
-
-def _wrong_in(item: Any) -> str | None:
-    try:
-        check(item)
-    except JsonInvalid as error:
-        return str(error)
-    return None
+        return content_of(body)
+    except Rejected as reason:
+        raise Refused(400, reason.code, str(reason)) from None
 
 
 async def read_body(scope: Scope, receive: Receive, most: int, arrived: bool = False) -> bytes:

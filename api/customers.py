@@ -19,7 +19,7 @@ from touchbook.api.answers import encoded
 from touchbook.api.bodies import read_model
 from touchbook.api.openapi import body_of, extra, refusals_of
 from touchbook.api.paths import decoded
-from touchbook.api.reads import Asked, answer, moment, visible
+from touchbook.api.reads import Asked, answer, changed, moment
 from touchbook.errors import TouchbookError
 from touchbook.schemas.details import Direction, Purpose
 from touchbook.timeline import TimelineFilters
@@ -252,7 +252,7 @@ async def _events(
         for id, item in items:
             yield ServerSentEvent(event="touchpoint", id=id, data=encoded(item).decode())
         if not items:
-            await visible(asked.book.follower, folded + 1, PING_SECONDS)
+            await changed(asked.book.follower, folded, PING_SECONDS)
         folded = asked.book.follower.folded
         try:
             reload, token, items = await run_sync(look, token)

@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from touchbook.api import models
 from touchbook.api.access import PUBLISHERS, SEGMENT_PATHS, allow
 from touchbook.api.answers import encoded, json_answer, send_json
-from touchbook.api.bodies import WrongIn, items_of, read_body
-from touchbook.api.cloudevents import BATCHED, STRUCTURED, events_of
+from touchbook.api.bodies import items_of, read_body
+from touchbook.api.cloudevents import events_of
 from touchbook.api.edge import send_published
 from touchbook.api.landing import Landing
 from touchbook.api.limits import PLACE, SMALL, Limits
@@ -36,6 +36,7 @@ from touchbook.api.problems import problem
 from touchbook.api.seen import header_of, seen_of
 from touchbook.errors import Overloaded, Refused, Rejected, TouchbookError
 from touchbook.positions import token_of
+from touchbook.schemas.cloudevents import BATCHED, STRUCTURED, WrongIn
 from touchbook.schemas.times import milliseconds
 from touchbook.streams.admission import Item, Outcome, Publisher
 from touchbook.streams.control import AccessKey

@@ -17,7 +17,7 @@ from touchbook.api.bodies import read_model
 from touchbook.api.openapi import body_of, extra, refusals_of
 from touchbook.api.paths import decoded
 from touchbook.api.seen import seen_of
-from touchbook.streams.backends.sqlite_erasures import Receipt
+from touchbook.streams.receipts import Receipt
 from touchbook.wiring import Book
 
 router = APIRouter(tags=["operators"])

@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Set
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import CapacityLimiter
 
@@ -39,6 +39,9 @@ THREADS = 2
 the event loop wait."""
 
 STOPPING = Refused(503, "stopping", "the server is being stopped; send again with the same ids")
+MOST_HEADS = 1_024
+LONGEST_HEAD = 2 * 2**10
+"""Of requests that found no room, how many heads are remembered, and of how many bytes."""
 PLACE = "touchbook.place"
 """Where a request's scope says that whoever received it has taken a place for it."""
 
@@ -194,6 +197,19 @@ class Slices:
         self._called = False
 
 
+class WithoutRoom(NamedTuple):
+    """A request that found no room: whose it was, and how many bytes with its body."""
+
+    room: Room
+    source: str
+    size: int
+
+
+def head_of(request: bytes) -> bytes:
+    """Up to the empty line, and with it."""
+    return request[: request.find(b"\r\n\r\n") + 4]
+
+
 class Limits:
     """All limits of one application: two rooms, so that neither who publishes nor who reads can shut the other out."""
 
@@ -209,6 +225,8 @@ class Limits:
         self.find_key = book.control.find_key
         self.receiving = 0
         """Bytes of bodies that are held now, of all connections."""
+        self.without_room: dict[bytes, WithoutRoom] = {}
+        """By head."""
         self._watching = False
         self._connections: Set[Any] = frozenset()
         book.metrics.watch("in_flight", "Requests that have arrived and are not answered yet", self.in_flight)
@@ -222,6 +240,14 @@ class Limits:
         """More bytes of bodies are held than may be."""
         return self.receiving > self.settings.max_receiving
 
+    def remember(self, request: bytes, room: Room, source: str) -> None:
+        """These bytes are one request, which found no room; its head says how many they are. Forgotten at the next look
+        at the connections, so keys that are revoked, and secrets, do not stay."""
+        head = head_of(request)
+        # Before a request there may be empty lines, after which what looks like a head would be none.
+        if len(self.without_room) < MOST_HEADS and len(head) <= LONGEST_HEAD and head[:1].isalpha():
+            self.without_room[head] = WithoutRoom(room, source, len(request))
+
     def watch(self, loop: asyncio.AbstractEventLoop, connections: Set[Any]) -> None:
         """Sees to the deadlines of these connections for as long as there are any: tells each the time now and then, in
         the loop's seconds, by its `look`. May be called again."""
@@ -234,6 +260,7 @@ class Limits:
         now = loop.time()
         for connection in list(self._connections):
             connection.look(now)
+        self.without_room.clear()
         self._watching = False
         if self._connections:
             self.watch(loop, self._connections)

@@ -20,7 +20,7 @@ from uvicorn.server import ServerState
 from touchbook.api.access import CUSTOMER, SEGMENT_PATHS, secret_of
 from touchbook.api.edge import HEADERS, WHOLE
 from touchbook.api.framing import StrictFraming
-from touchbook.api.limits import PACKED, PLACE, STOPPING, Limits, Place, Room
+from touchbook.api.limits import PACKED, PLACE, STOPPING, Limits, Place, Room, head_of
 from touchbook.api.problems import problem
 from touchbook.api.seen import header_of
 from touchbook.errors import Overloaded, Refused
@@ -94,6 +94,9 @@ class Protocol(StrictFraming):
         self._arriving: Arriving | None = None
         self._turn: tuple[RequestResponseCycle, ASGIApp] | None = None
         self._busy = False
+        self._asked_at = -math.inf  # for something that was turned away unread
+        self._begun = 0  # requests, since something was received at rest
+        self._no_room: tuple[Room, str] | None = None  # for one of them, of this source
 
     # What the transport tells
 
@@ -118,12 +121,19 @@ class Protocol(StrictFraming):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        at_rest = self._at_rest()
+        if at_rest:
+            if self._turn_away_again(data):
+                return
+            self._begun, self._no_room = 0, None
         outer, self._busy = self._busy, True
         try:
             super().data_received(data)
         finally:
             self._busy = outer
         self._take_turns()
+        if at_rest and self._no_room is not None and self._begun == 1 and self._at_rest():
+            self._limits.remember(data, *self._no_room)  # all of it was that one request
         if self._until == math.inf and self.timeout_keep_alive_task is None and self._idle():
             self._await_for(self._settings.head_seconds)  # empty lines between requests are no sign of life
 
@@ -140,6 +150,7 @@ class Protocol(StrictFraming):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_message = True
+        self._begun += 1
         if self._until == math.inf:
             self._await_for(self._settings.head_seconds)
 
@@ -201,7 +212,11 @@ class Protocol(StrictFraming):
         elif self._surplus:
             self._turn_away(cycle, CROWDED)
         elif room is not None and (room.full() or self._limits.overfull()):
-            self._turn_away(cycle, BUSY)
+            source = self._turn_away(cycle, BUSY)
+            # Chunked, only its body says where it ends.
+            sized = header_of(scope, b"transfer-encoding") is None
+            if sized and scope["method"] != "HEAD":
+                self._no_room = room, source
         elif cycle.more_body:
             self._arriving = Arriving(app, cycle, self._limits, None if stream else room, self.loop)
             super()._start_asgi_task(cycle, self._arriving)  # type: ignore[arg-type]
@@ -217,11 +232,13 @@ class Protocol(StrictFraming):
             return self._limits.publishing
         return None if path in ALWAYS else self._limits.reading
 
-    def _turn_away(self, cycle: RequestResponseCycle, why: Refused) -> None:
+    def _turn_away(self, cycle: RequestResponseCycle, why: Refused) -> str:
+        """Returns the source for which it was counted."""
+        source = self._source_of(cycle.scope)
         if self.flow.write_paused:  # it asks and asks and reads no answer
             self.transport.abort()
-            return
-        self._limits.metrics.refused(self._source_of(cycle.scope), why.code)
+            return source
+        self._limits.metrics.refused(source, why.code)
         cycle.keep_alive = cycle.keep_alive and why is BUSY
         cycle.response_started = cycle.response_complete = True
         content = cycle.scope["method"] != "HEAD"
@@ -231,6 +248,23 @@ class Protocol(StrictFraming):
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
+        return source
+
+    def _turn_away_again(self, data: bytes) -> bool:
+        """Whether this is a request with the very head of one that was turned away a moment ago, and there still is no
+        room: then it is turned away too, unread. What a head means was settled by the parser when it was read; nothing
+        here takes a request apart, so nothing can take it apart otherwise. It costs 2 µs instead of 28: many times
+        what the server holds comes as the same few heads."""
+        known = self._limits.without_room.get(head_of(data))
+        if known is None or len(data) != known.size or not (known.room.full() or self._limits.overfull()):
+            return False
+        self._limits.metrics.refused(known.source, BUSY.code)
+        self._until = math.inf
+        self._asked_at = self.loop.time()
+        self.transport.write(_BUSY[True, True])
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_handler()
+        return True
 
     def _whole(self, cycle: RequestResponseCycle, headers: bytes, body: bytes) -> bool:
         """Answers 200 in one write, as the cycle would in two after a look at each header; see `edge.Whole`."""
@@ -263,6 +297,14 @@ class Protocol(StrictFraming):
         super().on_response_complete()
 
     # Deadlines
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Looks again later, if somebody asked since; another timer for each such request would cost more than it."""
+        left = self._asked_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
 
     def look(self, now: float) -> None:
         """Ends what has taken too long."""
@@ -306,6 +348,19 @@ class Protocol(StrictFraming):
 
     def _idle(self) -> bool:
         return not self._in_message and not self._answering()
+
+    def _at_rest(self) -> bool:
+        """Whether the next byte begins a request, and nothing else is to be done first."""
+        return not (
+            self._in_message
+            or self._pending
+            or self._deaf
+            or self._stopping
+            or self._surplus
+            or self.flow.write_paused
+            or (self.cycle is not None and not self.cycle.response_complete)
+            or self.transport.is_closing()
+        )
 
     def _release(self, held: int) -> None:
         self._limits.receiving += held - self._held

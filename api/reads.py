@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -24,7 +24,7 @@ from touchbook.positions import position_of
 from touchbook.projections.customers import Customer
 from touchbook.schemas.display import LANGUAGES, Language
 from touchbook.schemas.times import day_number, milliseconds
-from touchbook.streams.follow import Follower
+from touchbook.streams.follow import Following
 from touchbook.wiring import Book, now
 
 LONGEST_WAIT = 30
@@ -180,11 +180,11 @@ async def waited(asked: Asked) -> dict[str, str]:
     if not positions:
         return {}
     try:
-        position = max(position_of(token) for token in positions)
+        wanted = [position_of(token) for token in positions]
     except ValueError:
         raise wrong("min_position", "expected positions that publishing answered") from None
     seconds = seconds_of(asked.request.headers)
-    if seconds is None or not await visible(asked.book.follower, position, seconds):
+    if seconds is None or not await visible(asked.book.follower, wanted, seconds):
         return {}
     return {"Preference-Applied": "wait"}
 
@@ -199,19 +199,28 @@ def seconds_of(headers: Headers) -> int | None:
     return None
 
 
-async def visible(follower: Follower, position: int, seconds: float) -> bool:
-    """Whether reads see `position` within so many seconds. Waits without holding a thread."""
-    loop = asyncio.get_running_loop()
-    reached = asyncio.Event()
+async def visible(follower: Following, positions: Sequence[int], seconds: float) -> bool:
+    """Whether reads see all of these positions within so many seconds. Waits without holding a thread."""
+    return await _until(follower, lambda: all(map(follower.shows, positions)), seconds)
 
-    def heard(folded: int) -> None:
-        if folded >= position and not loop.is_closed():
-            loop.call_soon_threadsafe(reached.set)
+
+async def changed(follower: Following, folded: int, seconds: float) -> bool:
+    """Whether reads see more than when the follower stood at `folded`, within so many seconds."""
+    return await _until(follower, lambda: follower.folded > folded, seconds)
+
+
+async def _until(follower: Following, reached: Callable[[], bool], seconds: float) -> bool:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def heard(_: int) -> None:
+        if reached() and not loop.is_closed():
+            loop.call_soon_threadsafe(told.set)
 
     forget = follower.listen(heard)
     try:
-        if follower.folded < position:
-            await asyncio.wait_for(reached.wait(), seconds)
+        if not reached():
+            await asyncio.wait_for(told.wait(), seconds)
         return True
     except TimeoutError:
         return False

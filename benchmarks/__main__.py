@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.table import HEAD, Row, cells, compared, line, save, saved_as, say
 
-AREAS = ("append", "doors", "fold", "overload", "scores", "reads", "visible", "start", "optimised")
+AREAS = ("append", "doors", "fold", "overload", "scores", "reads", "visible", "start", "optimised", "cluster")
 RESULTS = Path(__file__).parent / "results"
 
 

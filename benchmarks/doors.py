@@ -16,7 +16,7 @@ from benchmarks.events import SOURCE, events
 from benchmarks.load import Answered, load, request
 from benchmarks.measure import Served, a_book, a_directory, process
 from benchmarks.table import Row, cells, line, say
-from touchbook.api.cloudevents import BATCHED, STRUCTURED
+from touchbook.schemas.cloudevents import BATCHED, STRUCTURED
 
 SINGLES, BATCHES, BATCH = 20_000, 600, 100
 CONNECTIONS, BATCH_CONNECTIONS = 64, 16

@@ -10,6 +10,7 @@ import touchbook
 from touchbook.cli import (
     backup,
     config,
+    copy,
     demo,
     doctor,
     erase,
@@ -20,7 +21,9 @@ from touchbook.cli import (
     serve,
     set_aside,
     tail,
+    topics,
     upkeep,
+    work,
 )
 from touchbook.cli.exits import MEANING, Commands
 from touchbook.cli.output import show_line
@@ -51,6 +54,7 @@ def _touchbook(
 
 app.command()(demo.demo)
 app.command()(serve.serve)
+app.command()(work.work)
 app.command()(publish.publish)
 app.command()(reading.timeline)
 app.command()(reading.score)
@@ -61,7 +65,9 @@ app.command()(upkeep.digest)
 app.command()(erase.erase)
 app.command()(backup.backup)
 app.command()(backup.restore)
+app.command()(copy.copy)
 app.add_typer(scorecard.app, name="scorecard")
 app.add_typer(set_aside.app, name="set-aside")
 app.add_typer(keys.app, name="keys")
+app.add_typer(topics.app, name="topics")
 app.add_typer(config.app, name="config")

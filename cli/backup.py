@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from touchbook.cli.exits import WrongUse
-from touchbook.cli.options import AsJson, Config, Data, settings_of
+from touchbook.cli.options import AsJson, Config, Data, one_machine, settings_of
 from touchbook.cli.output import say, show_json, show_rows
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def backup(
     from touchbook.wiring import now
 
     settings = settings_of(config, data=data)
+    one_machine(settings, "Kafka keeps the journal and its keys: back up its disks, and the master key apart")
     master_key = settings.master_key or settings.data / MASTER_KEY_FILE
     manifest = back_up(
         settings.data,
@@ -99,6 +100,7 @@ def restore(
     from touchbook.streams.backup import Restore
 
     settings = settings_of(config, data=data, master_key=master_key)
+    one_machine(settings, "Kafka keeps the journal and its keys: put its disks back, and `touchbook rebuild`")
     manifest = Restore(backup, settings.data).manifest()
     if settings.master_key is None and MASTER_KEY_FILE not in manifest["keys"]:
         raise WrongUse("--master-key: this backup holds no master key; name the file it was made with")

@@ -30,7 +30,7 @@ from touchbook.cli.exits import (
     code_of,
     message_of,
 )
-from touchbook.cli.options import AsJson, Config, Data, Key, To, settings_of
+from touchbook.cli.options import AsJson, Config, Data, Key, To, one_machine, settings_of
 from touchbook.cli.output import show_json, show_rows
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def doctor(
             findings += _examined(_server(server, probe, str(key)), "server")
     if to is None or data is not None:
         settings = settings_of(config, data=data)
+        one_machine(settings, "ask a replica: touchbook doctor --to URL --key KEY")
         findings += _examined(_directory(settings, deep), "data directory")
     findings.append(_steady(*began))
     worst = max((("ok", "warn", "fail").index(one.status) for one in findings), default=0)
@@ -462,10 +463,14 @@ def _followed(book: Book, server: int | None) -> Iterator[Finding]:
 
 def _sound(data: Path) -> Iterator[Finding]:
     from touchbook.projections.stores.sqlite import serving
-    from touchbook.streams.backends import sqlite, sqlite_journal, sqlite_keyring
-    from touchbook.streams.control import FILE
+    from touchbook.streams.backends import sqlite, sqlite_control, sqlite_journal, sqlite_keyring
 
-    files = [data / sqlite_journal.FILE, data / sqlite_keyring.FILE, data / FILE, serving(data)]
+    files = [
+        data / sqlite_journal.FILE,
+        data / sqlite_keyring.FILE,
+        data / sqlite_control.FILE,
+        serving(data),
+    ]
     for file in files:
         if file is None:
             continue

@@ -92,7 +92,7 @@ def _here(named: str, settings: Settings) -> Receipt:
     from touchbook.streams.backends.sqlite_journal import FILE
     from touchbook.wiring import open_book
 
-    if not (settings.data / FILE).is_file():
+    if settings.journal is None and not (settings.data / FILE).is_file():
         raise NotATouchbook(str(settings.data))
     try:
         book = open_book(settings)
@@ -101,6 +101,8 @@ def _here(named: str, settings: Settings) -> Receipt:
             f"a server writes the journal in {settings.data}; ask it: touchbook erase REF --to URL --key KEY"
         ) from None
     try:
+        if settings.journal is not None:
+            book.follower.start()
         body = _body(named)
         member = book.customers.id_of(named) if "ref" in body else book.customers.id_named(**body)
         book.erasures.finish()

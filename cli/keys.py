@@ -81,15 +81,21 @@ def revoke(
 @contextmanager
 def _control(settings: Settings, *, make: bool = False) -> Iterator[Control]:
     """Only what keys need is opened, so that a running server is no hindrance; `make` starts a new directory."""
+    if settings.journal is not None:
+        from touchbook.wiring_tools import shared_control
+
+        with shared_control(settings) as shared:
+            yield shared
+        return
+    from touchbook.streams.backends.sqlite_control import SqliteControl
     from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
-    from touchbook.streams.control import Control
     from touchbook.wiring import now
 
     keyring = SqliteKeyring.at(
         settings.data, settings.master_key, create=make, destroyed_keys=settings.destroyed_keys
     )
     try:
-        control = Control.at(settings.data, keyring, now)
+        control = SqliteControl.at(settings.data, keyring, now)
         try:
             yield control
         finally:

@@ -25,6 +25,22 @@ Data = Annotated[
 Config = Annotated[
     Path | None, typer.Option(metavar="FILE", help=f"Settings in TOML; also {CONFIG_VARIABLE}.")
 ]
+JournalAt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="kafka://HOST:PORT[,…]",
+        help="The journal on Kafka.",
+        show_default="SQLite in the data directory",
+    ),
+]
+ProjectionsAt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="clickhouse://USER:PASSWORD@HOST:PORT/DATABASE",
+        help="The projections in ClickHouse. With a password, TOUCHBOOK_PROJECTIONS keeps it out of the process list.",
+        show_default="SQLite in the data directory",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout, and nothing else there.")]
 To = Annotated[
     str | None, typer.Option(metavar="URL", help="Ask a running server instead of opening a data directory.")
@@ -97,6 +113,12 @@ def one_place(data: Path | None, to: str | None) -> None:
     """Raises `WrongUse` where a command is pointed at a directory and a server at once."""
     if data is not None and to is not None:
         raise WrongUse("--data, --to: expected one of them: a data directory or a running server")
+
+
+def one_machine(settings: Settings, instead: str) -> None:
+    """Raises `WrongUse` for a command that knows data directories of one machine alone, and says what to do instead."""
+    if settings.journal is not None:
+        raise WrongUse(f"journal: this works on one machine only; {instead}")
 
 
 def day_at(text: str | None) -> Day:

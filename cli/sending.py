@@ -210,7 +210,7 @@ def is_event(item: Any) -> bool:
 
 
 def _as_at_the_doors(items: Sequence[Content]) -> list[Item]:
-    from touchbook.api.cloudevents import plain
+    from touchbook.schemas.cloudevents import plain
     from touchbook.streams.admission import Item
 
     if is_event(items[0]):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from touchbook.cli.exits import Failed
-from touchbook.cli.options import AsJson, Config, Data, settings_of
+from touchbook.cli.options import AsJson, Config, Data, JournalAt, ProjectionsAt, settings_of
 from touchbook.cli.output import say, show_json
 
 if TYPE_CHECKING:
@@ -83,10 +83,13 @@ def serve(
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error.", show_default="info")
     ] = None,
+    journal: JournalAt = None,
+    projections: ProjectionsAt = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the HTTP API over a data directory, making it on first use.
+    """Serve the HTTP API over a data directory, making it on first use; with --journal and --projections over those,
+    as one of any number of replicas, the directory then being its own store.
 
     Stops on SIGTERM or Ctrl-C after answering what is under way. With --json, one line {"url": …} on stdout says
     that it listens. All other settings: `touchbook config show`.
@@ -101,6 +104,8 @@ def serve(
         mappings=tuple(mapping) if mapping else None,
         scorecards=scorecards,
         log_level=log_level,
+        journal=journal,
+        projections=projections,
     )
     log_to_stderr(settings.log_level)
     with _opened(settings) as (server, listening, running):

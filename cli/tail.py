@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import typer
 
 from touchbook.cli.exits import RefusedByServer, Unreachable, WrongUse
-from touchbook.cli.options import AsJson, Config, Data, Key, To, one_place, settings_of
+from touchbook.cli.options import AsJson, Config, Data, Key, To, one_machine, one_place, settings_of
 from touchbook.cli.output import say, show_json, show_line
 
 if TYPE_CHECKING:
@@ -182,7 +182,9 @@ def _source(
     from touchbook.cli.upkeep import reading
 
     after = None if since is None else _position(since)
-    with reading(settings_of(config, data=data)) as book:
+    settings = settings_of(config, data=data)
+    one_machine(settings, "follow a customer on a replica: touchbook tail REF --to URL --key KEY")
+    with reading(settings) as book:
         if ref is None:
             yield _Everybody(book, wanted, after, language)
         else:
@@ -266,7 +268,9 @@ class _OneHere:
         self._filters: TimelineFilters = TimelineFilters(
             **{name: value for name, value in wanted.items() if name != "source"}  # type: ignore[arg-type]
         )
-        self._token: str | None = None if after is None else stream_token(after, self._customer().membership)
+        self._token: str | None = (
+            None if after is None else stream_token({0: after}, self._customer().membership)
+        )
 
     def last(self, most: int) -> list[Item]:
         if self._token is not None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from touchbook.cli.options import AsJson, Config, Data, settings_of
+from touchbook.cli.exits import Failed
+from touchbook.cli.options import AsJson, Config, Data, JournalAt, ProjectionsAt, settings_of
 from touchbook.cli.output import progress, say, show_json, show_rows
 
 if TYPE_CHECKING:
@@ -18,14 +19,24 @@ PATIENCE_SECONDS = 2.0
 """How long another process may take for its next step before nobody is thought to be folding."""
 
 
-def rebuild(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
+def rebuild(
+    data: Data = None,
+    journal: JournalAt = None,
+    projections: ProjectionsAt = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """Make the projections anew from the journal, beside those that serve, and then swap.
 
     Works beside a running server, which notices the swap by itself.
     """
     from touchbook.streams.rebuild import rebuild as make_anew
 
-    with reading(settings_of(config, data=data)) as book, progress("rebuilding", "touchpoints") as tell:
+    settings = settings_of(config, data=data, journal=journal, projections=projections)
+    if settings.journal is not None:
+        _show_built(_rebuilt_many(settings), as_json)
+        return
+    with reading(settings) as book, progress("rebuilding", "touchpoints") as tell:
         began = time.monotonic()
         folded = make_anew(
             book.settings.data,
@@ -40,20 +51,45 @@ def rebuild(data: Data = None, config: Config = None, as_json: AsJson = False) -
             "unreadable": book.folder.unreadable,
             "seconds": round(time.monotonic() - began, 3),
         }
+    _show_built(made, as_json)
+
+
+def _rebuilt_many(settings: Settings) -> dict[str, object]:
+    from touchbook.wiring_tools import rebuild as make_anew
+
+    began = time.monotonic()
+    with progress("rebuilding", "touchpoints") as tell:
+        built = make_anew(settings, lambda done, head: tell(done, head, done))
+    return {**built._asdict(), "seconds": round(time.monotonic() - began, 3)}
+
+
+def _show_built(made: dict[str, object], as_json: bool) -> None:
     if as_json:
         show_json(made)
         return
     show_rows(("what", "value"), made.items())
 
 
-def digest(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
+def digest(
+    data: Data = None,
+    journal: JournalAt = None,
+    projections: ProjectionsAt = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """Print one digest per projection, of everything in the journal.
 
     Over content only: the same for the same touchpoints, whatever the order, the batching or the installation.
     """
-    with reading(settings_of(config, data=data)) as book:
-        caught_up(book)
-        digests = book.projections.digest()
+    settings = settings_of(config, data=data, journal=journal, projections=projections)
+    if settings.journal is not None:
+        from touchbook.wiring_tools import digest as digest_many
+
+        digests = digest_many(settings)
+    else:
+        with reading(settings) as book:
+            caught_up(book)
+            digests = book.projections.digest()
     if as_json:
         show_json(digests)
         return
@@ -70,10 +106,12 @@ def reading(settings: Settings) -> Iterator[Book]:
     from touchbook.streams.backends.sqlite_journal import FILE
     from touchbook.wiring import open_book
 
-    if not (settings.data / FILE).is_file():
+    if settings.journal is None and not (settings.data / FILE).is_file():
         raise NotATouchbook(str(settings.data))
     book = open_book(settings, read_only=True)
     try:
+        if settings.journal is not None:
+            book.follower.start()
         yield book
     finally:
         book.close()
@@ -81,7 +119,12 @@ def reading(settings: Settings) -> Iterator[Book]:
 
 def caught_up(book: Book) -> None:
     """Returns once everything that is in the journal now is folded: by the server that runs, or, where nobody moves
-    any more, by this process."""
+    any more, by this process. On many machines, once this process shows what workers have folded."""
+    from touchbook.projections.stores.sqlite import SqliteProjections
+
+    if not isinstance(book.projections, SqliteProjections):
+        _shown(book)
+        return
     head = book.journal.head()
     position = _position(book)
     moved = time.monotonic()
@@ -96,13 +139,28 @@ def caught_up(book: Book) -> None:
 
 def _fold(book: Book) -> None:
     from touchbook.errors import PositionMoved
+    from touchbook.projections.stores.sqlite import SqliteProjections
     from touchbook.streams.follow import catch_up
 
     say("folding what no server has folded yet")
     try:
+        assert isinstance(book.projections, SqliteProjections)
         catch_up(book.journal, book.projections, book.folder, book.settings.fold_batch)
     except PositionMoved:  # a server has just started: it goes on from here
         return
+
+
+def _shown(book: Book) -> None:
+    heads = [head for part in range(book.journal.parts) if (head := book.journal.head(part))]
+    since = time.monotonic()
+    told = False
+    while not all(map(book.follower.shows, heads)):
+        if book.follower.stopped_because is not None:
+            raise Failed(book.follower.stopped_because)
+        if not told and time.monotonic() - since > PATIENCE_SECONDS:
+            say("waiting for workers to fold what is in the journal; is one running? `touchbook work`")
+            told = True
+        time.sleep(0.05)
 
 
 def _position(book: Book) -> int:

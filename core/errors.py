@@ -158,6 +158,39 @@ class StoreUnavailable(TouchbookError):
         super().__init__(f"a file of the data directory cannot be used ({why}): {mending(why)}")
 
 
+class BrokerUnavailable(StoreUnavailable):
+    """Kafka could not be reached, or did not take or give what it was asked for."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        TouchbookError.__init__(
+            self,
+            f"Kafka cannot be used ({why}): look at its brokers, and at the settings that begin with kafka_ if it was "
+            "never reached; it goes on by itself once these are in order",
+        )
+
+
+class ClickHouseUnavailable(StoreUnavailable):
+    """ClickHouse could not be reached, or did not take or give what it was asked for."""
+
+    def __init__(self, why: str) -> None:
+        TouchbookError.__init__(
+            self,
+            f"ClickHouse cannot be used ({why}): look at its server and log, and at the setting `projections` if it "
+            "was never reached; it goes on by itself once these are in order",
+        )
+
+
+class SettingUnfit(TouchbookError):
+    """A setting, or several together, cannot be followed; the message names it and what was expected."""
+
+    code = "setting_unfit"
+    status = 503
+
+    def __init__(self, name: str, expected: str) -> None:
+        super().__init__(f"{name}: {expected}")
+
+
 def mending(why: str) -> str:
     """What to do about a store that failed, told from SQLite's or the system's words about it, which are left out."""
     if "full" in why or "No space" in why:
@@ -232,6 +265,88 @@ class NotATouchbook(TouchbookError):
         super().__init__(
             f"{directory} holds no journal yet; start it with `touchbook serve --data {directory}`"
         )
+
+
+class TopicsMissing(NotATouchbook):
+    """The topics of this prefix are not there, or not all of them."""
+
+    def __init__(self, prefix: str) -> None:
+        TouchbookError.__init__(
+            self, f"Kafka holds no journal under the prefix {prefix}; make it with `touchbook topics ensure`"
+        )
+
+
+class PartsFixed(TouchbookError):
+    """A journal has as many parts as it was made with."""
+
+    code = "parts_fixed"
+    status = 409
+
+    def __init__(self, topic: str, parts: int, wanted: int) -> None:
+        super().__init__(
+            f"{topic} has {parts} partitions and was to have {wanted}: customers would move to other partitions, away "
+            f"from what is recorded of them; keep {parts}, or copy the journal to another topic_prefix with {wanted}"
+        )
+
+
+class BuildOfAnother(TouchbookError):
+    """The projections that serve were folded by another version, or with other mappings."""
+
+    code = "build_of_another"
+    status = 503
+
+    def __init__(self, build: str, version: str) -> None:
+        super().__init__(
+            f"the projections that serve, {build}, were built by another version or with other mappings than this "
+            f"process has ({version}): run `touchbook rebuild` with this one, then start it again"
+        )
+
+
+class RebuildFailed(TouchbookError):
+    """A worker of a rebuild ended before all was folded."""
+
+    code = "rebuild_failed"
+    status = 503
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(
+            f"a worker of the rebuild ended with exit code {exit_code} and logged why; what served goes on serving"
+        )
+
+
+class NotFolded(TouchbookError):
+    """Nobody folds what is in the journal."""
+
+    code = "not_folded"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nobody folds what is in the journal: start a worker with `touchbook work`, and try again"
+        )
+
+
+class CopyElsewhere(TouchbookError):
+    """The topics under this prefix were made for another journal than the one to be copied."""
+
+    code = "copy_elsewhere"
+    status = 409
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(
+            f"the topics under the prefix {prefix} belong to another journal, whose customers have other ids; copy "
+            "into another topic_prefix, where `touchbook copy` makes the topics itself"
+        )
+
+
+class NotPossible(TouchbookError):
+    """The backend that was chosen has no way to do this."""
+
+    code = "not_possible"
+    status = 501
+
+    def __init__(self, what: str, instead: str) -> None:
+        super().__init__(f"{what}; {instead}")
 
 
 class BackupDamaged(TouchbookError):

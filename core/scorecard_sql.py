@@ -128,7 +128,7 @@ class _Statement:
     def _sub(self, name: str, text: str) -> str:
         """What stands after FROM or JOIN for this subquery."""
         if not self.dialect.named:
-            return _block(text)
+            return f"{_block(text)} AS {name}"  # newer servers join nothing without a name
         return self._named.setdefault(text, name)
 
     def _select(self, *what: str, of: str, where: str = "", by: str | None = None) -> str:
@@ -178,7 +178,9 @@ class _Statement:
                 return self._quotient(" + ".join(each), "100")
 
     def _bounded(self, points: str, saturation: int) -> str:
-        value = self._quotient(f"100 * {points}", f"{points} + {_wide(saturation)}")
+        # A CASE also works out the branch that it does not take: ClickHouse ends at a division by zero there.
+        whole = f"CASE WHEN {points} > 0 THEN {points} + {_wide(saturation)} ELSE {_wide(1)} END"
+        value = self._quotient(f"100 * {points}", whole)
         return f"CASE WHEN {points} > 0 THEN {value} ELSE {ZERO} END"
 
     def _summed(self) -> str:

@@ -102,6 +102,74 @@ class Settings(BaseSettings):
     late_after: int = Field(
         3_600, ge=0, description="Seconds between happening and arrival that mark a touchpoint late."
     )
+    journal: str | None = Field(
+        None,
+        description="Kafka's brokers, kafka://HOST:PORT[,HOST:PORT…]; by default SQLite in the data directory.",
+    )
+    projections: str | None = Field(
+        None,
+        description="ClickHouse, clickhouse://USER:PASSWORD@HOST:PORT/DATABASE; goes together with `journal`. By "
+        "default SQLite in the data directory.",
+    )
+    topic_prefix: str = Field(
+        "touchbook",
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="What the names of all topics begin with.",
+    )
+    delivery_seconds: float = Field(
+        15,
+        gt=0,
+        description="How long Kafka may take to acknowledge what it was given, before the sender is told that it is "
+        "not known and to send again.",
+    )
+    kafka_parts: int | None = Field(
+        None,
+        ge=1,
+        le=1_024,
+        description="Partitions of the journal, by default 8: the most workers that can share its folding. Fixed when "
+        "it is made.",
+    )
+    kafka_replicas: int | None = Field(
+        None,
+        ge=1,
+        description="Brokers that keep each record of new topics; by default 3, or as many as there are.",
+    )
+    kafka_min_insync: int | None = Field(
+        None,
+        ge=1,
+        description="Brokers that must have a record before it is acknowledged; by default one less than keep it.",
+    )
+    kafka_tls: bool = Field(False, description="Whether brokers are reached with TLS.")
+    kafka_ca: Path | None = Field(
+        None, description="File of the authorities that may vouch for brokers; by default the system's."
+    )
+    kafka_certificate: Path | None = Field(None, description="File of this process's own certificate.")
+    kafka_certificate_key: Path | None = Field(None, description="File of the key of that certificate.")
+    kafka_sasl: str | None = Field(
+        None,
+        pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$",
+        description="How a name and password are proven: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.",
+    )
+    kafka_username: str | None = Field(None, description="The name for `kafka_sasl`.")
+    kafka_password_file: Path | None = Field(None, description="File of the password for `kafka_sasl`.")
+    kafka_plaintext: bool = Field(
+        False, description="Whether brokers on other machines may be reached without TLS."
+    )
+    worker_port: int = Field(
+        8760,
+        ge=0,
+        le=65535,
+        description="The port on the loopback where a worker answers /healthz, /readyz and /metrics; 0 takes a free "
+        "one.",
+    )
+    watchdog_seconds: float = Field(
+        120, gt=0, description="A worker that makes no progress for so long though records wait ends."
+    )
+    session_seconds: float = Field(
+        10,
+        ge=6,
+        description="A worker that Kafka does not hear of for so long loses its partitions to others.",
+    )
     fold_batch: int = Field(2_000, ge=1, le=50_000, description="Most touchpoints folded in one transaction.")
     log_level: Annotated[str, NoDecode] = Field(
         "info",

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Protocol
 
 from touchbook.errors import RebuildRunning
 from touchbook.identity import IdentityRules
 from touchbook.projections.customers import Customers
 from touchbook.projections.fold import Folder, projection_version
+from touchbook.projections.stores.port import ReadProjections
 from touchbook.projections.stores.sqlite import SqliteProjections
 from touchbook.schemas.catalogue import Catalogue
 from touchbook.schemas.mapping import Mapping
@@ -20,12 +23,16 @@ from touchbook.scorecard import ScorecardSet
 from touchbook.scorecard_files import load_scorecards
 from touchbook.settings import Settings
 from touchbook.streams.admission import Admission
+from touchbook.streams.backends.sqlite_control import SqliteControl
+from touchbook.streams.backends.sqlite_erasures import SqliteReceipts
 from touchbook.streams.backends.sqlite_journal import SqliteJournal
 from touchbook.streams.backends.sqlite_keyring import MASTER_KEY_FILE, SqliteKeyring
 from touchbook.streams.control import Control
-from touchbook.streams.erasure import Erasures
+from touchbook.streams.erasure import Erases, Erasures
 from touchbook.streams.files import clear_drafts
-from touchbook.streams.follow import Follower, catch_up
+from touchbook.streams.follow import Follower, Following, catch_up
+from touchbook.streams.journal import Journal
+from touchbook.streams.keyring import Keyring
 from touchbook.streams.metrics import Metrics
 from touchbook.streams.rebuild import clear_left_over, rebuild
 
@@ -45,6 +52,20 @@ class _Closing(Exception):
     """The book closes while its projections are being built."""
 
 
+class Building(Protocol):
+    """Sees to it that projections of this version come to serve."""
+
+    failed: str | None
+    """Why they could not be built when it was last tried."""
+
+    @property
+    def under_way(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Book:
     """Every part of one running Touchbook. Open it with `open_book`, close it once."""
@@ -52,69 +73,39 @@ class Book:
     settings: Settings
     catalogue: Catalogue
     scorecards: ScorecardSet
-    keyring: SqliteKeyring
+    keyring: Keyring
     control: Control
-    journal: SqliteJournal
-    projections: SqliteProjections
+    journal: Journal
+    projections: ReadProjections
     folder: Folder
     admission: Admission
-    follower: Follower
+    follower: Following
     customers: Customers
     metrics: Metrics
     version: str
-    erasures: Erasures
-    rebuild_failed: str | None = None
-    """Why this version's projections could not be built when it was last tried."""
-    _rebuilding: threading.Thread | None = None
-    _closing: threading.Event = field(default_factory=threading.Event)
+    erasures: Erases
+    building: Building
+    staleness: Callable[[], float] | None = None
+    """Of a replica: at most how many seconds what it reads is behind the journal."""
+    closed_last: Sequence[Callable[[], None]] = ()
+    """What the parts stand on, in the order in which it is closed."""
 
     def start(self) -> None:
         """Begins to follow. If an older version of the projections serves, builds this one beside it."""
         self.follower.start()
         self.erasures.start()
-        if self.projections.version() != self.version:
-            self._rebuilding = threading.Thread(target=self._rebuild, name="rebuild", daemon=True)
-            self._rebuilding.start()
-
-    def _rebuild(self) -> None:
-        """Until this version serves: a disk may be full for a while, and whoever builds already may be killed."""
-        pause = REBUILD_AGAIN_SECONDS
-        while self.projections.version() != self.version:
-            self._build()
-            if self.projections.version() == self.version or self._closing.wait(pause):
-                return
-            pause = min(2 * pause, REBUILD_SELDOM_SECONDS)
-
-    def _build(self) -> None:
-        log.info("building projections %s beside those that serve", self.version)
-        folder = Folder(self.catalogue, self.journal.open, self.journal.id_of)
-        try:
-            rebuild(self.settings.data, self.journal, folder, self.version, self._go_on)
-        except RebuildRunning:
-            log.info("somebody else builds them already")
-        except _Closing:
-            log.info("stopped before the projections %s were built; the next start begins anew", self.version)
-        except Exception as error:  # what served goes on serving, and the server says that it is not ready
-            self.rebuild_failed = str(error) or type(error).__name__
-            log.critical(
-                "the projections %s could not be built: %s: %s", self.version, type(error).__name__, error
-            )
-        else:
-            self.rebuild_failed = None
-            log.info("projections %s serve from now on", self.version)
-
-    def _go_on(self, done: int, head: int) -> None:
-        if self._closing.is_set():
-            raise _Closing
+        self.building.start()
 
     @property
     def rebuilding(self) -> bool:
-        return self._rebuilding is not None and self._rebuilding.is_alive()
+        return self.building.under_way
+
+    @property
+    def rebuild_failed(self) -> str | None:
+        return self.building.failed
 
     def close(self) -> None:
-        self._closing.set()
-        if self._rebuilding is not None:
-            self._rebuilding.join()
+        self.building.close()
         self.erasures.close()
         self.follower.stop()
         self.journal.close()
@@ -122,6 +113,67 @@ class Book:
         self.projections.close()
         self.control.close()
         self.keyring.close()
+        for close in self.closed_last:
+            close()
+
+
+class _Builder:
+    """See `Building`. Builds in a thread, beside what serves."""
+
+    def __init__(
+        self, data: Path, journal: Journal, projections: SqliteProjections, folder: Folder, version: str
+    ) -> None:
+        self._data, self._journal, self._projections = data, journal, projections
+        self._folder, self._version = folder, version
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self.failed: str | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        if self._projections.version() != self._version:
+            self._thread = threading.Thread(target=self._run, name="rebuild", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        """Until this version serves: a disk may be full for a while, and whoever builds already may be killed."""
+        pause = REBUILD_AGAIN_SECONDS
+        while self._projections.version() != self._version:
+            self._build()
+            if self._projections.version() == self._version or self._closing.wait(pause):
+                return
+            pause = min(2 * pause, REBUILD_SELDOM_SECONDS)
+
+    def _build(self) -> None:
+        log.info("building projections %s beside those that serve", self._version)
+        try:
+            rebuild(self._data, self._journal, self._folder.anew(), self._version, self._go_on)
+        except RebuildRunning:
+            log.info("somebody else builds them already")
+        except _Closing:
+            log.info(
+                "stopped before the projections %s were built; the next start begins anew", self._version
+            )
+        except Exception as error:  # what served goes on serving, and the server says that it is not ready
+            self.failed = str(error) or type(error).__name__
+            log.critical(
+                "the projections %s could not be built: %s: %s", self._version, type(error).__name__, error
+            )
+        else:
+            self.failed = None
+            log.info("projections %s serve from now on", self._version)
+
+    def _go_on(self, done: int, head: int) -> None:
+        if self._closing.is_set():
+            raise _Closing
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
@@ -134,10 +186,16 @@ def scorecards_of(settings: Settings, catalogue: Catalogue) -> ScorecardSet:
 
 def open_book(settings: Settings, *, read_only: bool = False) -> Book:
     """Opens a data directory, making it on first use. `read_only` opens an existing one beside a running server: it
-    can be read and rebuilt, not appended to.
+    can be read and rebuilt, not appended to. With a journal on Kafka it is a replica, and the directory its own store.
 
-    Raises `JournalLocked`, `WrongMasterKey`, `NotATouchbook`, `ScorecardInvalid` or `MappingInvalid`.
+    Raises `JournalLocked`, `WrongMasterKey`, `NotATouchbook`, `ScorecardInvalid`, `MappingInvalid` or `SettingUnfit`.
     """
+    if settings.journal is not None or settings.projections is not None:
+        from touchbook.wiring_many import (
+            open_replica,  # what it needs is not imported where nobody asks for it
+        )
+
+        return open_replica(settings)
     catalogue = catalogue_of(settings)
     scorecards = scorecards_of(settings, catalogue)
     data, metrics = settings.data, Metrics()
@@ -154,7 +212,7 @@ def open_book(settings: Settings, *, read_only: bool = False) -> Book:
         max_queue=settings.max_queue,
         observe_append=lambda seconds, touchpoints: metrics.observe_append(seconds),
     )
-    control = Control.at(data, keyring, now)
+    control = SqliteControl.at(data, keyring, now)
     version = projection_version(catalogue)
     projections = SqliteProjections.open(data, version)
     if not read_only:
@@ -172,7 +230,10 @@ def open_book(settings: Settings, *, read_only: bool = False) -> Book:
     )
     follower = Follower(journal, projections, folder, settings.fold_batch, metrics.observe_visible)
     visible = partial(_visible, follower, partial(catch_up, journal, projections, folder))
-    erasures = Erasures(data, journal, keyring, control, projections, folder, customers, visible, now)
+    receipts = SqliteReceipts.at(data)
+    erasures = Erasures(
+        data, journal, keyring, control, projections, folder, customers, receipts, visible, now
+    )
     if not read_only:
         erasures.strike_again()
     return Book(
@@ -190,6 +251,7 @@ def open_book(settings: Settings, *, read_only: bool = False) -> Book:
         metrics=metrics,
         version=version,
         erasures=erasures,
+        building=_Builder(data, journal, projections, folder, version),
     )
 
 

@@ -65,20 +65,24 @@ class IdentifierRow:
     changed: int
 
 
-ClaimKey = tuple[str, str, int, bool, str]
-"""(lesser id, greater id, strength, apart, touchpoint key for agents' decisions, else "")."""
+ClaimKey = tuple[str, str, str, int, bool, str]
+"""(subject, lesser id, greater id, strength, apart, touchpoint key for agents' decisions, else "")."""
 
 
 @dataclass(slots=True)
 class Changes:
-    """A batch, already added up. Subjects and identifiers are permanent ids; keys are touchpoint keys."""
+    """A batch, already added up. Subjects and identifiers are permanent ids; keys are touchpoint keys.
+
+    Everything is kept by the subject whose touchpoints said it: a store of many machines has one writer for a subject.
+    """
 
     entries: list[EntryRow] = field(default_factory=list)
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     registers: dict[tuple[str, str, str], RegisterRow] = field(default_factory=dict)
     messages: list[ThreadMessage] = field(default_factory=list)
     claims: dict[ClaimKey, ClaimRow] = field(default_factory=dict)
-    identifiers: dict[str, IdentifierRow] = field(default_factory=dict)
+    identifiers: dict[tuple[str, str], IdentifierRow] = field(default_factory=dict)
+    """(subject, id): an identifier as the touchpoints of one subject carry it."""
 
     def count(self, subject: str, signal: str, occurred_at: int, total: int) -> None:
         self.count_all(subject, occurred_at, {signal: total})
@@ -101,8 +105,8 @@ class Changes:
         if known is None or known.stamp < stamp:
             self.registers[subject, kind, key] = RegisterRow(value, stamp)
 
-    def claim(self, lesser: str, greater: str, claim: Claim) -> None:
-        key = claim_key(lesser, greater, claim)
+    def claim(self, subject: str, lesser: str, greater: str, claim: Claim) -> None:
+        key = claim_key(subject, lesser, greater, claim)
         known = self.claims.get(key)
         if known is None:
             self.claims[key] = ClaimRow(claim, 1, claim.occurred_at)
@@ -119,14 +123,18 @@ class Changes:
             ledgers={subject: rows for subject, rows in self.ledgers.items() if subject in members},
             registers={name: row for name, row in self.registers.items() if name[0] in members},
             messages=[one for one in self.messages if one.subject in members],
-            claims={key: row for key, row in self.claims.items() if key[0] in group or key[1] in group},
-            identifiers={id: row for id, row in self.identifiers.items() if id in group},
+            claims={key: row for key, row in self.claims.items() if key[1] in group or key[2] in group},
+            identifiers={name: row for name, row in self.identifiers.items() if name[1] in group},
         )
 
-    def see(self, id: str, identifier: Identifier, occurred_at: int, recorded: int, position: int) -> None:
-        known = self.identifiers.get(id)
+    def see(
+        self, subject: str, id: str, identifier: Identifier, occurred_at: int, recorded: int, position: int
+    ) -> None:
+        known = self.identifiers.get((subject, id))
         if known is None:
-            self.identifiers[id] = IdentifierRow(identifier, occurred_at, occurred_at, recorded, position)
+            self.identifiers[subject, id] = IdentifierRow(
+                identifier, occurred_at, occurred_at, recorded, position
+            )
         else:
             if occurred_at < known.first_seen:
                 known.first_seen = occurred_at
@@ -137,6 +145,6 @@ class Changes:
                 known.changed = position
 
 
-def claim_key(lesser: str, greater: str, claim: Claim) -> ClaimKey:
+def claim_key(subject: str, lesser: str, greater: str, claim: Claim) -> ClaimKey:
     own = claim.touchpoint if claim.strength == AGENT else ""
-    return lesser, greater, claim.strength, claim.apart, own
+    return subject, lesser, greater, claim.strength, claim.apart, own

@@ -8,7 +8,9 @@ import re
 from typing import Any
 
 from touchbook.errors import Refused
+from touchbook.positions import MOST_PARTS
 from touchbook.projections.changes import Stamp
+from touchbook.projections.stores.port import Places
 
 
 def _encoded(value: Any) -> str:
@@ -37,14 +39,23 @@ def stamp_of(cursor: str) -> Stamp:
     raise Refused(400, "cursor_invalid", "cursor: expected a value that an earlier answer gave")
 
 
-def stream_token(position: int, members: str) -> str:
+def stream_token(places: Places, members: str) -> str:
     """Where a live stream goes on, and digests of the customer's members and erasures; see `stream_position`."""
-    return _encoded([position, members])
+    return _encoded([places[0] if [*places] == [0] else sorted(places.items()), members])
 
 
-def stream_position(token: str) -> tuple[int, str]:
-    """(position, members) of a stream's token. Raises `Refused` (400) for one that is not ours."""
+def stream_position(token: str) -> tuple[Places, str]:
+    """(places, members) of a stream's token. Raises `Refused` (400) for one that is not ours."""
     match _decoded(token, "after"):
         case [int(position), str(members)] if 0 <= position < 2**62:
-            return position, members
+            return {0: position}, members
+        case [list(places), str(members)] if all(map(_is_place, places)):
+            return dict(places), members
     raise Refused(400, "after_invalid", "after: expected a `stream_from` or an event id of this stream")
+
+
+def _is_place(found: Any) -> bool:
+    match found:
+        case [int(part), int(position)]:
+            return 0 <= part < MOST_PARTS and 0 <= position < 2**62
+    return False

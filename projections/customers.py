@@ -25,7 +25,7 @@ from touchbook.projections.context import language_of, name_of, open_matters, to
 from touchbook.projections.cursors import cursor_of, stamp_of, stream_position, stream_token
 from touchbook.projections.groups import LargeGroups
 from touchbook.projections.standing import Standing
-from touchbook.projections.stores.port import Deed, Known, Projections, Reader
+from touchbook.projections.stores.port import Deed, Known, Reader, ReadProjections
 from touchbook.recent import Recent
 from touchbook.registers import next_boundary, values_of
 from touchbook.schemas.display import Language
@@ -80,7 +80,7 @@ class Customers:
 
     def __init__(
         self,
-        projections: Projections,
+        projections: ReadProjections,
         scorecards: ScorecardSet,
         rules: IdentityRules,
         id_of: Callable[[Identifier], str],
@@ -99,6 +99,7 @@ class Customers:
         self._large = LargeGroups()
         self._who: Recent[tuple[str, int, str], Customer] = Recent(remembered)
         self._standings: Recent[tuple[str, str, Day], Standing] = Recent(remembered)
+        self._topics: Recent[str, list[dict[str, Any]]] = Recent(remembered)
 
     # Who
 
@@ -130,7 +131,7 @@ class Customers:
 
     def forget(self) -> None:
         """Lets go of everything remembered of anybody: after an erasure nothing of him stays in memory either."""
-        for remembered in (self._links, self._who, self._standings):
+        for remembered in (self._links, self._who, self._standings, self._topics):
             remembered.clear()
 
     def card(self, customer: Customer) -> dict[str, Any]:
@@ -250,7 +251,7 @@ class Customers:
         before = stamp_of(cursor) if cursor else None
         sought = filters.text.casefold() if filters.text else None
         with self._projections.reading() as reader:
-            position = reader.position()
+            folded = reader.folded(customer.subjects)
             entries: Iterable[Entry] = reader.entries(customer.subjects, filters, before)
             if sought is not None:
                 entries = (entry for entry in entries if has_text(entry, sought, language))
@@ -259,7 +260,7 @@ class Customers:
         return {
             "items": [self._item(entry, language) for entry in page],
             "next": cursor_of((page[-1].occurred_at, page[-1].key)) if more else None,
-            "stream_from": stream_token(position, customer.membership),
+            "stream_from": stream_token(folded, customer.membership),
         }
 
     def stream(
@@ -270,17 +271,25 @@ class Customers:
         after, members = stream_position(token)
         reload = members != customer.membership
         sought = filters.text.casefold() if filters.text else None
+        items: list[tuple[str, dict[str, Any]]] = []
         with self._projections.reading() as reader:
-            position, head, entries = after, reader.position(), list[Entry]()
-            while not entries and position < head:  # words may let nothing of a whole run pass
-                run = reader.entries_since(customer.subjects, filters, position, limit)
-                position = run[-1].position if len(run) == limit else head
-                entries = [one for one in run if sought is None or has_text(one, sought, language)]
-        items = [
-            (stream_token(entry.position, customer.membership), self._item(entry, language))
-            for entry in entries
-        ]
-        return reload, stream_token(position, customer.membership), items
+            folded = reader.folded(customer.subjects)
+            # Where others are members now the page tells what was in parts the token does not name; else nothing was.
+            places = {part: after.get(part, here if reload else 0) for part, here in folded.items()}
+            if (
+                not reload
+            ):  # what gave the token may be ahead of this, and name parts that nothing is known of here
+                places = {**after, **places}
+            while not items and any(places[part] < here for part, here in folded.items()):
+                run = reader.entries_since(customer.subjects, filters, places, limit)
+                for entry in run:
+                    places[reader.part_of(entry.position)] = entry.position
+                    if sought is None or has_text(entry, sought, language):
+                        token = stream_token(places, customer.membership)
+                        items.append((token, self._item(entry, language)))
+                if len(run) < limit:  # there are no more: words may let nothing of a whole run pass
+                    places |= {part: max(places[part], here) for part, here in folded.items()}
+        return reload, stream_token(places, customer.membership), items
 
     def _item(self, entry: Entry, language: Language) -> dict[str, Any]:
         return item_of(entry, language, self._late_after, token_of(entry.position))
@@ -447,8 +456,7 @@ class Customers:
             settings = reader.registers(customer.ids)
             messages = reader.latest_messages(customer.subjects)
             scores = self._standing(reader, customer, at).told()["scores"]
-            shown = reader.entries(customer.subjects, TimelineFilters(audience="customer"), None)
-            topics = topics_of(shown) if with_traits else []
+            topics = self._topics_of(reader, customer) if with_traits else []
             ledger = self._ledger(reader, customer)
         traits = values_of(settings, "trait") if with_traits else {}
         preferences = values_of(settings, "preference")
@@ -479,6 +487,15 @@ class Customers:
             ),
         }
         return {"name": name_of(traits), "traits": traits, **told} if with_traits else told
+
+    def _topics_of(self, reader: Reader, customer: Customer) -> list[dict[str, Any]]:
+        """Remembered, as a replica has to ask another machine for his entries."""
+        known = self._topics.get(customer.version)
+        if known is None:
+            shown = reader.entries(customer.subjects, TimelineFilters(audience="customer"), None)
+            known = topics_of(shown)
+            self._topics.put(customer.version, known)
+        return known
 
     def boundary(self, customer: Customer, now: int) -> str:
         """Changes when time alone changes what `context` says: a promise fell due, quiet hours began or ended."""

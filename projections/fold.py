@@ -70,11 +70,11 @@ def fold_touchpoint(
     if message is not None and details.thread is not None:
         role, public = message
         changes.messages.append(ThreadMessage(subject, details.thread, *stamp, role, public, channel))
-    changes.see(subject, touchpoint.subject, at, 1, position)
+    changes.see(subject, subject, touchpoint.subject, at, 1, position)
     for id, identifier in others.items():
-        changes.see(id, identifier, at, 0, position)
+        changes.see(subject, id, identifier, at, 0, position)
     for lesser, greater, claim in claims:
-        changes.claim(lesser, greater, claim)
+        changes.claim(subject, lesser, greater, claim)
 
 
 class _Own(NamedTuple):

@@ -6,6 +6,7 @@ reason and its bytes, and the rest of the batch goes on.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from touchbook.errors import Rejected
 from touchbook.identity import normalised, subject_of
 from touchbook.ledger import MILLISECONDS_A_DAY
 from touchbook.schemas.catalogue import CATALOGUE, Catalogue, Reading
+from touchbook.schemas.cloudevents import event_in_message
 from touchbook.schemas.details import Details
 from touchbook.schemas.envelope import (
     CHANGED_BY_RETRIES,
@@ -40,6 +42,8 @@ from touchbook.streams.control import Control, SetAside
 from touchbook.streams.journal import Appended, Journal, pending, settle
 
 Route = Literal["segment", "cloudevents"]
+IN_KAFKA = "kafka"
+"""The route of what was set aside with the bytes of a record of Kafka's, and its headers beside them."""
 Told = Callable[["list[Outcome] | Exception"], None]
 """As `journal.Told`, for the outcomes of items."""
 
@@ -172,11 +176,9 @@ class Admission:
         longer set aside; rejected again, it stays, and the outcome says why."""
         kept = self._control.get_set_aside(key)
         publisher = Publisher(**kept.inherited["publisher"])
-        batch = kept.inherited["batch"]
-        item = Item(_route(kept.route), kept.item, batch, kept.sent_at, kept.fault or fault_of(batch))
         done: Future[Outcome] = pending()
         try:
-            touchpoint = self.touchpoint_of(item, publisher, kept.received_at)
+            touchpoint = self.touchpoint_of(_again(kept), publisher, kept.received_at)
         except Rejected as reason:
             done.set_result(Outcome("rejected", key, None, reason.code, str(reason)))
             return done
@@ -436,6 +438,16 @@ def _key_aside(publisher: Publisher, route: Route, raw: Any) -> str:
         raw = {name: value for name, value in raw.items() if name not in CHANGED_BY_RETRIES}
     payload = json.dumps([publisher.source, publisher.public, route, raw], sort_keys=True)
     return hashlib.sha256(payload.encode()).hexdigest()[:32]
+
+
+def _again(kept: SetAside) -> Item:
+    """What was set aside, read once more as it came. Raises `Rejected`."""
+    batch = kept.inherited["batch"]
+    if kept.route == IN_KAFKA:
+        headers = [(name, base64.b64decode(said)) for name, said in kept.inherited["kafka"]["headers"]]
+        event, fault = event_in_message(headers, kept.raw)
+        return Item("cloudevents", event, batch, fault=fault)
+    return Item(_route(kept.route), kept.item, batch, kept.sent_at, kept.fault or fault_of(batch))
 
 
 def _route(name: str) -> Route:

@@ -16,23 +16,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from touchbook.errors import CustomerUnknown, ErasureUnknown, RebuildRunning, Refused
 from touchbook.positions import position_of, token_of
 from touchbook.projections.customers import Customer, Customers
 from touchbook.projections.fold import Folder
-from touchbook.projections.stores.port import Projections
+from touchbook.projections.stores.port import ReadProjections
 from touchbook.schemas.times import rfc3339
 from touchbook.sealing import new_key_id
-from touchbook.streams.backends.sqlite_erasures import Receipt, Receipts
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
 from touchbook.streams.control import Control, SetAside
 from touchbook.streams.journal import Journal
 from touchbook.streams.naming import Named
 from touchbook.streams.rebuild import scrub
+from touchbook.streams.receipts import Receipt, Receipts
 
 log = logging.getLogger(__name__)
 
@@ -53,36 +55,70 @@ NOT_REACHED = (
 )
 
 
-class Erasures:
-    """Erases customers, one at a time, and keeps a receipt of each. Methods may be called from any thread."""
+class Erases(Protocol):
+    """Erases customers for good. Methods may be called from any thread."""
+
+    receipts: Receipts
+
+    def erase(self, member: str, by: str | None = None, id: str | None = None) -> Receipt: ...
+
+    def finish(self, patience: float = PATIENCE_SECONDS) -> list[Receipt]: ...
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Erasing(ABC):
+    """See `Erases`. Erases customers, one at a time, and keeps a receipt of each; where the journal is decides how keys
+    and rows go."""
 
     def __init__(
         self,
-        directory: Path,
         journal: Journal,
         keyring: SqliteKeyring,
         control: Control,
-        projections: Projections,
-        folder: Folder,
+        projections: ReadProjections,
         customers: Customers,
-        visible: Callable[[int, float], bool],
+        receipts: Receipts,
         clock: Callable[[], int],
     ) -> None:
-        """`visible` waits until a position is folded, at most so many seconds, and says whether it is."""
-        self._directory = directory
         self._journal = journal
         self._keyring = keyring
         self._control = control
         self._projections = projections
-        self._folder = folder
         self._customers = customers
-        self._visible = visible
         self._clock = clock
-        self.receipts = Receipts.at(directory)
+        self.receipts = receipts
         self._one = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
+
+    @abstractmethod
+    def _settled(self, deadline: float) -> int | None:
+        """Waits until all that is recorded by now is folded, and answers how far that is; None if it is not by then."""
+
+    @abstractmethod
+    def _strike(self, receipt: Receipt, since: int | None) -> bool:
+        """Begins the receipt, with the keys that will go, and destroys them. False, and nothing is begun, where
+        something of his was recorded since `since`: it may have brought another member."""
+
+    @abstractmethod
+    def _destroy(self, receipt: Receipt) -> None:
+        """Destroys the keys that the receipt names and records the erasure. May be called again."""
+
+    @abstractmethod
+    def _taken_away(self, receipt: Receipt, deadline: float) -> bool:
+        """Whether his rows are gone by then, for all who read."""
+
+    @abstractmethod
+    def _scrubbed(self, receipt: Receipt, deadline: float) -> bool:
+        """Whether no file of the projections holds a byte of him by then, or when that will be is known."""
+
+    @abstractmethod
+    def _stores(self) -> list[dict[str, str]]:
+        """What was done where."""
 
     def erase(self, member: str, by: str | None = None, id: str | None = None) -> Receipt:
         """Erases the customer whom this permanent id belongs to, all members; the receipt says whether it is done.
@@ -100,12 +136,6 @@ class Erasures:
                 finally:
                     self._wake.set()
         return receipt
-
-    def strike_again(self) -> None:
-        """Destroys what an erasure had begun to destroy when the process ended. Before anything new is recorded."""
-        for receipt in self.receipts.open():
-            if receipt["state"] == "begun":
-                self._journal.alone(partial(self._destroy, receipt)).result()
 
     def finish(self, patience: float = PATIENCE_SECONDS) -> list[Receipt]:
         """Completes what is under way, as far as it goes; the receipts of what still is."""
@@ -162,8 +192,8 @@ class Erasures:
         if last is not None and last["state"] != "done":
             return last
         for attempt in range(1, ATTEMPTS + 1):
-            head = self._journal.head()
-            if not self._folded(head, time.monotonic() + PATIENCE_SECONDS):
+            settled = self._settled(time.monotonic() + PATIENCE_SECONDS)
+            if settled is None:
                 raise Refused(503, "not_visible", "the journal is not folded up to now; try again", 5)
             try:
                 customer = self._customers.find(member)
@@ -171,13 +201,19 @@ class Erasures:
                 if last is None:
                     raise
                 return last
-            if last is not None and _unchanged(customer, member, last):
+            if last is not None and self._unchanged(customer, member):
                 return last
             receipt = self._receipt(customer, by, id)
-            since = head if attempt < ATTEMPTS else None
-            if self._journal.alone(partial(self._strike, receipt, since)).result():
+            if self._strike(receipt, settled if attempt < ATTEMPTS else None):
                 return receipt
         raise AssertionError("the last attempt does not look back")
+
+    def _unchanged(self, customer: Customer, member: str) -> bool:
+        """Whether nothing named him again since his last erasure. What is known under his identifier then is another's
+        who gave the same one, and asking once more must not erase that other."""
+        own = next(one for one in customer.members if one.id == member)
+        with self._projections.reading() as reader:
+            return any(own.changed < position for _, position in reader.erased([member]))
 
     def _receipt(self, customer: Customer, by: str | None, id: str) -> Receipt:
         with self._projections.reading() as reader:
@@ -197,50 +233,26 @@ class Erasures:
             "set_aside": [],
             "named_by_others": [],
             "files": [],
-            "destroyed_list": {"file": str(self._keyring.list.file), "sha256": self._keyring.list.digest()},
+            "destroyed_list": self._list(),
             "not_reached": list(NOT_REACHED),
         }
 
-    def _strike(self, receipt: Receipt, since: int | None) -> bool:
-        """In the writer's turn. False where something of his was recorded since his members were looked up: it may
-        have brought another member."""
-        if since is not None and any(subject in receipt["members"] for subject in self._subjects(since)):
-            return False
-        receipt["destroyed_keys"] = self._keyring.key_ids(receipt["members"])
-        self.receipts.begin(receipt)
-        self._destroy(receipt)
-        return True
-
-    def _destroy(self, receipt: Receipt) -> None:
-        self._keyring.destroy_keys(receipt["destroyed_keys"])
-        at = self._journal.mark_erased(receipt["erasure"], receipt["customer"], receipt["members"])
-        receipt["position"] = token_of(at)
-        receipt["state"] = "struck"
-        receipt["destroyed_list"] = {
-            "file": str(self._keyring.list.file),
-            "sha256": self._keyring.list.digest(),
-        }
-        self.receipts.change(receipt)
-
-    def _subjects(self, after: int) -> Iterator[str]:
-        while records := self._journal.read(after):
-            yield from (record.subject for record in records)
-            after = records[-1].position
+    def _list(self) -> dict[str, str]:
+        return {"file": str(self._keyring.list.file), "sha256": self._keyring.list.digest()}
 
     def _finish(self, receipt: Receipt, patience: float) -> None:
         deadline = time.monotonic() + patience
         if receipt["state"] == "begun":
-            self._journal.alone(partial(self._destroy, receipt)).result()
-        position = position_of(receipt["position"])
-        if not self._folded(position, deadline):
+            self._destroy(receipt)
+        if not self._taken_away(receipt, deadline):
             return
         self._customers.forget()
         self._clear_set_aside(receipt)
-        if not self._scrubbed(position, deadline):
+        if not self._scrubbed(receipt, deadline):
             return
         with self._projections.reading() as reader:
             receipt["named_by_others"] = sorted(one.id for one in reader.known(receipt["members"]))
-        receipt["files"] = _files()
+        receipt["files"] = self._stores()
         receipt["finished_at"] = rfc3339(self._clock())
         receipt["state"] = "done"
         self.receipts.change(receipt)
@@ -262,6 +274,73 @@ class Erasures:
             if cursor is None:
                 return
 
+
+class Erasures(Erasing):
+    """Where one process writes the journal."""
+
+    def __init__(
+        self,
+        directory: Path,
+        journal: Journal,
+        keyring: SqliteKeyring,
+        control: Control,
+        projections: ReadProjections,
+        folder: Folder,
+        customers: Customers,
+        receipts: Receipts,
+        visible: Callable[[int, float], bool],
+        clock: Callable[[], int],
+    ) -> None:
+        """`visible` waits until a position is folded, at most so many seconds, and says whether it is."""
+        super().__init__(journal, keyring, control, projections, customers, receipts, clock)
+        self._directory = directory
+        self._folder = folder
+        self._visible = visible
+
+    def strike_again(self) -> None:
+        """Destroys what an erasure had begun to destroy when the process ended. Before anything new is recorded."""
+        for receipt in self.receipts.open():
+            if receipt["state"] == "begun":
+                self._destroy(receipt)
+
+    def _settled(self, deadline: float) -> int | None:
+        head = self._journal.head()
+        return head if self._folded(head, deadline) else None
+
+    def _strike(self, receipt: Receipt, since: int | None) -> bool:
+        return self._journal.alone(partial(self._strike_now, receipt, since)).result()
+
+    def _destroy(self, receipt: Receipt) -> None:
+        self._journal.alone(partial(self._destroy_now, receipt)).result()
+
+    def _strike_now(self, receipt: Receipt, since: int | None) -> bool:
+        """In the writer's turn."""
+        if since is not None and any(subject in receipt["members"] for subject in self._subjects(since)):
+            return False
+        receipt["destroyed_keys"] = self._keyring.key_ids(receipt["members"])
+        self.receipts.begin(receipt)
+        self._destroy_now(receipt)
+        return True
+
+    def _destroy_now(self, receipt: Receipt) -> None:
+        self._keyring.destroy_keys(receipt["destroyed_keys"])
+        at = self._journal.mark_erased(receipt["erasure"], receipt["customer"], receipt["members"])
+        receipt["position"] = token_of(at)
+        receipt["state"] = "struck"
+        receipt["destroyed_list"] = self._list()
+        self.receipts.change(receipt)
+
+    def _subjects(self, after: int) -> Iterator[str]:
+        while records := self._journal.read(after):
+            yield from (record.subject for record in records)
+            after = records[-1].position
+
+    def _taken_away(self, receipt: Receipt, deadline: float) -> bool:
+        return self._folded(position_of(receipt["position"]), deadline)
+
+    def _stores(self) -> list[dict[str, str]]:
+        return _files()
+
     def _folded(self, position: int, deadline: float) -> bool:
         while not self._visible(position, 0.5):
             if self._closing or time.monotonic() > deadline:
@@ -271,8 +350,9 @@ class Erasures:
     def _is_closing(self) -> bool:
         return self._closing
 
-    def _scrubbed(self, position: int, deadline: float) -> bool:
+    def _scrubbed(self, receipt: Receipt, deadline: float) -> bool:
         """Once more where a rebuild that was only about to meet the erasure began to serve just before."""
+        position = position_of(receipt["position"])
         while True:
             try:
                 if scrub(self._directory, self._journal, self._folder.anew(), self._is_closing) >= position:
@@ -281,13 +361,6 @@ class Erasures:
                 if time.monotonic() > deadline or self._closing:
                     return False
                 time.sleep(0.1)
-
-
-def _unchanged(customer: Customer, member: str, last: Receipt) -> bool:
-    """Whether nothing named him again since his last erasure. What is known under his identifier then is another's
-    who gave the same one, and asking once more must not erase that other."""
-    own = next(one for one in customer.members if one.id == member)
-    return own.changed < position_of(last["position"])
 
 
 def _files() -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Protocol
 
 from touchbook.projections.changes import Changes
 from touchbook.projections.fold import Folder
@@ -32,11 +33,44 @@ where little comes, and where the follower is behind."""
 OnFolded = Callable[[int], None]
 
 
-class Follower:
-    """A thread that keeps the projections up with the journal.
+class Following(Protocol):
+    """Keeps what readers see up with the journal, in a thread of its own. A store that fails is retried for as long as
+    it takes; `stopped_because` says why it stands still for good, `failing_because` why it does for now."""
 
-    A store that fails is retried for as long as it takes. `stopped_because` says why it stands still, if it does.
-    """
+    stopped_because: str | None
+    failing_because: str | None
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    @property
+    def folded(self) -> int:
+        """How far readers can see: grows with every change. On one machine the last position of the journal."""
+
+    @property
+    def lag(self) -> int:
+        """Touchpoints in the journal that readers cannot see yet."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    @property
+    def unreadable(self) -> int:
+        """Records that could not be folded here."""
+
+    def shows(self, position: int) -> bool:
+        """Whether readers can see what was recorded at this position of the journal."""
+
+    def wait(self, position: int, timeout: float) -> bool:
+        """Whether that was so within `timeout` seconds."""
+
+    def listen(self, listener: OnFolded) -> Callable[[], None]:
+        """Calls `listener(folded)` from another thread after every change; call what is returned to end it."""
+
+
+class Follower:
+    """See `Following`. Folds the journal into projections."""
 
     def __init__(
         self,
@@ -70,8 +104,12 @@ class Follower:
 
     @property
     def folded(self) -> int:
-        """The last position that readers can see."""
+        """How far readers can see: grows with every change. On one machine the last position of the journal."""
         return self._folded
+
+    def shows(self, position: int) -> bool:
+        """Whether readers can see what was recorded at this position."""
+        return self._folded >= position
 
     @property
     def lag(self) -> int:

@@ -48,9 +48,11 @@ def settle(future: Future[Any], end: object) -> None:
 
 
 class Journal(Protocol):
-    """Records touchpoints for good, each key once, in one order that never changes.
+    """Records touchpoints for good, in an order that never changes.
 
-    Positions are 1, 2, 3 … without gaps, in the order of acceptance. A position that can be read stays
+    On one machine it has one part, records each key once, and positions are 1, 2, 3 … without gaps, in the order of
+    acceptance. On many machines it has `parts`; all that is recorded under one subject is in one of them, positions
+    ascend within each (see `positions`), and who follows tells repeats apart. A position that can be read stays
     readable, and what is read at it stays the same. Every method may be called from any thread.
     """
 
@@ -112,8 +114,13 @@ class Journal(Protocol):
         """The records with these touchpoint keys, in order of position; unknown keys are left out."""
         ...
 
-    def read(self, after: int = 0, limit: int = 1000) -> list[Record]:
-        """The records with positions greater than `after`, in order of position, at most `limit`.
+    @property
+    def parts(self) -> int:
+        """How many parts it has: numbered from 0, fixed when the journal was created."""
+        ...
+
+    def read(self, after: int = 0, limit: int = 1000, part: int = 0) -> list[Record]:
+        """The records of a part with positions greater than `after`, in order of position, at most `limit`.
 
         Only durable records are seen. Where bodies are large there may be fewer than `limit`, so that a stretch fits
         into memory; none means that there were none at that moment.
@@ -127,8 +134,8 @@ class Journal(Protocol):
         """
         ...
 
-    def head(self) -> int:
-        """The position of the last durable record; 0 when there is none."""
+    def head(self, part: int = 0) -> int:
+        """The position of the last durable record of a part; 0 when there is none."""
         ...
 
     def id_of(self, identifier: Identifier) -> str:
@@ -140,8 +147,13 @@ class Journal(Protocol):
         """How identifiers are normalised and ordered: fixed when the journal was created."""
         ...
 
+    def failing(self) -> str | None:
+        """Why the last touchpoints could not be stored, while that is still so."""
+        ...
+
     def wait_beyond(self, position: int, timeout: float) -> bool:
-        """Sleeps until the head is greater than `position`, at most `timeout` seconds. Says whether it is."""
+        """Sleeps until the head of the position's part is greater than `position`, at most `timeout` seconds. Says
+        whether it is."""
         ...
 
     def close(self) -> None:

@@ -18,6 +18,10 @@ class DataKey(NamedTuple):
         return f"DataKey({self.key_id})"
 
 
+SET_ASIDE = "set-aside:"
+"""What the owner of a key is called that seals one item set aside, and nothing else."""
+
+
 class Keyring(Protocol):
     """Keeps data keys wrapped by a master key. An owner is a customer's permanent id, or "set-aside:<key>".
 
@@ -32,8 +36,15 @@ class Keyring(Protocol):
     def data_keys(self, owners: Sequence[str]) -> list[DataKey]:
         """One key per owner, in the order given, made on first use.
 
-        New keys are durable when this returns, so that nothing is ever sealed with a key a crash would lose.
+        New keys are durable when this returns, so that nothing is ever sealed with a key a crash would lose. Raises
+        StoreUnavailable while it cannot be known which keys still seal.
         """
+        ...
+
+    def confirm(self, key_ids: Sequence[str]) -> None:
+        """Raises StoreUnavailable unless what was sealed with these keys, and is durable by now, was durable before
+        anybody could destroy one of them. To be asked before such a thing is acknowledged: between `data_keys` and now
+        this process may have been held, and a customer erased elsewhere. Does not wait."""
         ...
 
     def key(self, key_id: str) -> bytes:

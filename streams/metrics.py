@@ -28,7 +28,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._levels: dict[str, _Level] = {}
+        self._levels: dict[str, Level] = {}
         self._received = self._counter(
             "received", "Items that came to a door, and refused requests", "source"
         )
@@ -90,7 +90,7 @@ class Metrics:
         """The same with a label: `read` gives a level for each of its values."""
         if name in self._levels:
             self._registry.unregister(self._levels[name])
-        self._levels[name] = _Level(f"touchbook_{name}", meaning, label, read)
+        self._levels[name] = Level(f"touchbook_{name}", meaning, label, read)
         self._registry.register(self._levels[name])
 
     def text(self) -> bytes:
@@ -111,7 +111,9 @@ class Metrics:
         return cache(Counter(f"touchbook_{name}", meaning, labels, registry=self._registry).labels)
 
 
-class _Level(Collector):
+class Level(Collector):
+    """A gauge that is read at each scrape, and left out of one it fails in."""
+
     def __init__(
         self, name: str, meaning: str, label: str | None, read: Callable[[], Mapping[str, float]]
     ) -> None:

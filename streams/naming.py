@@ -26,7 +26,11 @@ FIELDS |= {f"{kind.replace('_', '')}": kind for kind in STRENGTH_ORDER}
 """Names of fields that hold an identifier, without what people put between words."""
 PLAIN = tuple(kind for kind in STRENGTH_ORDER if kind not in ("email", "phone"))
 
-_EMAIL = re.compile(r"[^\s<>\"',;:()\[\]{}\\/]+@[^\s<>\"',;:()\[\]{}\\/]+")
+# From where a word begins: else a long text without an @ is gone through again from each of its letters.
+_EMAIL = re.compile(
+    r"(?<![^\s<>\"',;:()\[\]{}\\/])"
+    r"[^\s<>\"',;:()\[\]{}\\/]{1,254}@[^\s<>\"',;:()\[\]{}\\/]{1,254}"
+)
 _PHONE = re.compile(r"\+?\(?\d[\d\s()./\-]{5,24}\d")
 _LONG = re.compile(r"[^\s\"',;:()\[\]{}]{16,200}")
 _IN_TEXT = re.compile(r'"([A-Za-z_. -]{1,40})"\s*:\s*"?([^",}\]]{1,254})')

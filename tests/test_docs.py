@@ -19,6 +19,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,9 @@ RUN = (
     *sorted(f"docs/guides/{path.name}" for path in ROOT.glob("docs/guides/*.md")),
 )
 PORT = "8750"
+DEPENDENCIES = ("0002-dependencies.md", "0016-clients-of-kafka.md")
+MANY = "docs/guides/many-machines.md"
+"""The page whose examples stand on Kafka and ClickHouse."""
 PATIENCE_SECONDS = 150
 WRITTEN = sorted(
     path
@@ -95,10 +99,32 @@ def environment(port: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(PATIENCE_SECONDS + 20)
-@pytest.mark.parametrize("page", RUN)
+@pytest.mark.parametrize("page", [page for page in RUN if page != MANY])
 def test_every_example_of_a_page_runs_and_answers_as_it_says(page: str, tmp_path: Path) -> None:
+    runs((ROOT / page).read_text("utf-8"), tmp_path)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(PATIENCE_SECONDS + 60)
+def test_the_examples_on_many_machines_run_on_a_real_kafka_and_clickhouse(
+    kafka: Any, clickhouse: str, tmp_path: Path
+) -> None:
+    text = (ROOT / MANY).read_text("utf-8")
+    for shown, real in (
+        ("kafka://127.0.0.1:9092", f"kafka://{kafka.bootstrap[0]}"),
+        ("clickhouse://default@127.0.0.1:9000/touchbook", clickhouse),
+    ):
+        assert shown in text
+        text = text.replace(shown, real)
+    runs(
+        f"```sh\nexport TOUCHBOOK_TOPIC_PREFIX={kafka.prefix} TOUCHBOOK_WORKER_PORT=0\n```\n{text}", tmp_path
+    )
+
+
+def runs(text: str, tmp_path: Path) -> None:
+    """Everything on the page, in one shell."""
     port = free_port()
-    steps = list(steps_in((ROOT / page).read_text("utf-8").replace(PORT, port)))
+    steps = list(steps_in(text.replace(PORT, port)))
     folder, answers = tmp_path / "folder", tmp_path / "answers"
     folder.mkdir()
     answers.mkdir()
@@ -191,7 +217,14 @@ def test_javascript_on_a_page_can_be_parsed(page: str, tmp_path: Path) -> None:
 
 def test_every_dependency_has_its_reasons_written_down() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {re.split(r"[<>=;\[ ]", line)[0] for line in project["dependencies"]}
-    record = (ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text("utf-8")
+    dependencies = [*project["dependencies"], *project["optional-dependencies"]["cluster"]]
+    wanted = {re.split(r"[<>=;\[ ]", line)[0] for line in dependencies}
+    records = [(ROOT / "docs" / "decisions" / name).read_text("utf-8") for name in DEPENDENCIES]
+    said = {
+        name
+        for record in records
+        for name in re.findall(r"^\| ([\w-]+) \| .* \| .* \|$", record, re.MULTILINE)
+    }
 
-    assert set(re.findall(r"^\| ([\w-]+) \|", record, re.MULTILINE)) - {"dependency"} == wanted
+    assert said >= wanted
+    assert said - wanted <= {"dependency", "client", "kafka-python", "librdkafka"}

@@ -19,9 +19,9 @@ from touchbook.api import access, bodies, doors
 from touchbook.api.protocol import Protocol
 from touchbook.cli import main as touchbook
 from touchbook.schemas.touchpoint import Touchpoint
-from touchbook.streams.backends import sqlite_journal, sqlite_writer
+from touchbook.streams.backends import drafts, sqlite_journal, sqlite_writer
+from touchbook.streams.backends.drafts import Queue
 from touchbook.streams.backends.sqlite_journal import SqliteJournal
-from touchbook.streams.backends.sqlite_writer import Queue
 from touchbook.streams.follow import IDLE_SECONDS, Follower
 from touchbook.streams.journal import Told
 
@@ -38,8 +38,9 @@ def commit_each() -> None:
 
 
 def plain() -> None:
-    for name in ("seal_each", "insert_whole", "encode_body"):
+    for name in ("seal_each", "insert_whole"):
         setattr(sqlite_writer, name, getattr(append, name))
+    drafts.encode_body = append.encode_body  # type: ignore[attr-defined]
     doors.published, doors.count = door.published, door.count
     for module in (access, bodies, doors):
         module.header_of = door.header_of  # type: ignore[attr-defined]

@@ -70,7 +70,7 @@ class PlainChanges:
     registers: dict[tuple[str, str, str], RegisterRow] = field(default_factory=dict)
     messages: list[tuple[Any, ...]] = field(default_factory=list)
     claims: dict[ClaimKey, ClaimRow] = field(default_factory=dict)
-    identifiers: dict[str, IdentifierRow] = field(default_factory=dict)
+    identifiers: dict[tuple[str, str], IdentifierRow] = field(default_factory=dict)
 
     def count(self, subject: str, signal: str, occurred_at: int, total: int) -> None:
         row = (subject, signal, day_of(occurred_at))
@@ -82,15 +82,17 @@ class PlainChanges:
         if known is None or known.stamp < stamp:
             self.registers[subject, kind, key] = RegisterRow(value, stamp)
 
-    def claim(self, lesser: str, greater: str, claim: Claim) -> None:
-        key = claim_key(lesser, greater, claim)
+    def claim(self, subject: str, lesser: str, greater: str, claim: Claim) -> None:
+        key = claim_key(subject, lesser, greater, claim)
         known = self.claims.setdefault(key, ClaimRow(claim, 0, claim.occurred_at))
         known.times += 1
         known.last_at = max(known.last_at, claim.occurred_at)
         known.first = min(known.first, claim, key=lambda one: (one.occurred_at, one.touchpoint))
 
-    def see(self, id: str, identifier: Identifier, at: int, recorded: int, position: int) -> None:
-        known = self.identifiers.setdefault(id, IdentifierRow(identifier, at, at, 0, position))
+    def see(
+        self, subject: str, id: str, identifier: Identifier, at: int, recorded: int, position: int
+    ) -> None:
+        known = self.identifiers.setdefault((subject, id), IdentifierRow(identifier, at, at, 0, position))
         known.first_seen = min(known.first_seen, at)
         known.last_seen = max(known.last_seen, at)
         known.touchpoints += recorded
@@ -129,12 +131,12 @@ def plain_fold_touchpoint(
     if message is not None and details.thread is not None:
         changes.messages.append((subject, details.thread, at, record.key, *message, touchpoint.channel))
     claims = claims_of(touchpoint)
-    changes.see(subject, touchpoint.subject, at, 1, position)
+    changes.see(subject, subject, touchpoint.subject, at, 1, position)
     others = {*touchpoint.identifiers, *(side for one in claims for side in (one.lesser, one.greater))}
     for other in others - {touchpoint.subject}:
-        changes.see(id_of(other), other, at, 0, position)
+        changes.see(subject, id_of(other), other, at, 0, position)
     for claim in claims:
-        changes.claim(id_of(claim.lesser), id_of(claim.greater), claim)
+        changes.claim(subject, id_of(claim.lesser), id_of(claim.greater), claim)
 
 
 def _signals_of(reading: Reading, channel: str) -> dict[str, int]:
@@ -204,7 +206,7 @@ def plain_write(db: sqlite3.Connection, changes: PlainChanges, position: int) ->
         (
             (id, *row.identifier, row.first_seen, row.last_seen, row.touchpoints, row.changed, id, 0,
              is_blocked(row.identifier))
-            for id, row in sorted(changes.identifiers.items())
+            for (_, id), row in sorted(changes.identifiers.items())
         ),
     )  # fmt: skip
     _write_claims(db, changes)
@@ -213,10 +215,10 @@ def plain_write(db: sqlite3.Connection, changes: PlainChanges, position: int) ->
 
 
 def _write_claims(db: sqlite3.Connection, changes: PlainChanges) -> None:
-    claims = sorted((*key, row.first.occurred_at, row.first.touchpoint, row.first.source, row.times, row.last_at)
+    claims = sorted((*key[1:], row.first.occurred_at, row.first.touchpoint, row.first.source, row.times, row.last_at)
                     for key, row in changes.claims.items())  # fmt: skip
     db.executemany(sql("write_claim"), claims)
-    pairs = sorted({key[:2] for key in changes.claims if not key[3]})
+    pairs = sorted({key[1:3] for key in changes.claims if not key[4]})
     for side in sorted({side for pair in pairs for side in pair}):
         asked = {"id": side, "enough": SHARED_BEYOND + 1}
         if db.execute(sql("user_ids_claiming"), asked).fetchone()[0] > SHARED_BEYOND:

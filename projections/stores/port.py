@@ -38,6 +38,9 @@ class Deed:
     signals: Mapping[str, int]
 
 
+Places = Mapping[int, int]
+"""Part of the journal → a position in it. On one machine there is part 0 alone."""
+
 Again = Callable[[Sequence[str]], Iterable[Changes]]
 """The touchpoints with these keys, folded again."""
 
@@ -59,7 +62,13 @@ class Reader(Protocol):
         """How many rows of each table hold something of these identifiers."""
 
     def position(self) -> int:
-        """The last position folded."""
+        """How far it is folded: grows with every change. On one machine the last position of the journal."""
+
+    def folded(self, subjects: Collection[str]) -> Places:
+        """Up to where the entries of these subjects are here, for each part of the journal that they lie in."""
+
+    def part_of(self, position: int) -> int:
+        """The part of the journal that an entry's position is in."""
 
     def known(self, ids: Collection[str]) -> list[Known]:
         """The identifiers with these permanent ids; unknown ids are left out."""
@@ -95,9 +104,10 @@ class Reader(Protocol):
         to the caller, who knows the words."""
 
     def entries_since(
-        self, subjects: Sequence[str], filters: TimelineFilters, after: int, limit: int
+        self, subjects: Sequence[str], filters: TimelineFilters, after: Places, limit: int
     ) -> list[Entry]:
-        """The first `limit` entries recorded after a position, in its order; `filters.text` as above."""
+        """The first `limit` entries recorded after these places; of a part without one there are none. Those of a part
+        come in order of position; `filters.text` as above."""
 
     def deeds(self, subjects: Sequence[str], to_at: int, from_at: int = -(2**62)) -> list[Deed]:
         """What the touchpoints of these subjects from `from_at` to before `to_at` counted, newest first."""
@@ -118,7 +128,23 @@ class Reader(Protocol):
         """The same from the last public word of ours in each thread on: all that `open_requests` looks at."""
 
 
-class Projections(Protocol):
+class ReadProjections(Protocol):
+    """What was folded from the journal, as those who read it need it."""
+
+    def version(self) -> str:
+        """The version that made what serves now; it may be older than the code's."""
+
+    def reading(self) -> AbstractContextManager[Reader]:
+        """A consistent look, for this thread."""
+
+    def digest(self) -> dict[str, str]:
+        """SHA-256 in hex of the content of entries, ledger, registers and claims: the same for the same touchpoints,
+        whatever the order, the batching, the store or the installation."""
+
+    def close(self) -> None: ...
+
+
+class Projections(ReadProjections, Protocol):
     """What is folded from the journal. Everything here can be thrown away and made again."""
 
     def write(self, changes: Changes, after: int, position: int) -> None:
@@ -134,12 +160,3 @@ class Projections(Protocol):
 
         Afterwards everything is as if the journal had been folded without what can no longer be opened.
         """
-
-    def reading(self) -> AbstractContextManager[Reader]:
-        """A consistent look, for this thread."""
-
-    def digest(self) -> dict[str, str]:
-        """SHA-256 in hex of the content of entries, ledger, registers and claims: the same for the same touchpoints,
-        whatever the order, the batching, the store or the installation."""
-
-    def close(self) -> None: ...

@@ -19,13 +19,13 @@ from heapq import merge
 from itertools import chain, starmap
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from touchbook.errors import PositionMoved, StoreUnavailable
 from touchbook.identity import SHARED_BEYOND, is_blocked
 from touchbook.ledger import Ledger, LedgerRows
 from touchbook.projections.changes import Changes, IdentifierRow, Stamp
-from touchbook.projections.stores.port import Again, Deed, Known
+from touchbook.projections.stores.port import Again, Deed, Known, Places
 from touchbook.registers import Setting, ThreadMessage, latest
 from touchbook.schemas.touchpoint import Claim, Identifier
 from touchbook.statements import statement_of
@@ -49,10 +49,10 @@ _value_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 _row_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-class SqliteProjections:
-    """The projections of one data directory, in the version asked for.
+class SqliteFile:
+    """The projections of one data directory, in the version asked for: who fills them, see below, and `replica`.
 
-    Connections belong to threads. `write` is called by one thread only, the follower's.
+    Connections belong to threads. Only one thread writes, the follower's.
     """
 
     def __init__(self, directory: Path, file: Path | None = None) -> None:
@@ -66,7 +66,7 @@ class SqliteProjections:
         self._pointed: tuple[tuple[int, int, int], Path | None] | None = None
 
     @classmethod
-    def open(cls, directory: Path, version: str) -> SqliteProjections:
+    def open(cls, directory: Path, version: str) -> Self:
         """What serves now; where nothing serves yet, an empty build of this version."""
         if serving(directory) is None:
             make_serving(directory, build(directory, version))
@@ -103,7 +103,7 @@ class SqliteProjections:
             return held[1]
         path = self.file
         try:
-            connection = _connect(path)
+            connection = connect(path)
         except sqlite3.OperationalError:
             if path == (self._fixed or serving(self._directory)):
                 raise
@@ -147,16 +147,6 @@ class SqliteProjections:
             yield SqliteReader(connection)
         finally:
             connection.execute("ROLLBACK")
-
-    def write(self, changes: Changes, after: int, position: int) -> None:
-        with self._moving(after, position) as connection:
-            _write(connection, changes)
-
-    def erase(self, members: Collection[str], again: Again, after: int, position: int) -> None:
-        with self._moving(after, position) as connection:
-            _erase(connection, members, again)
-            names = ["erased", *(f"erased:{member}" for member in members)]
-            connection.executemany(sql("write_erased"), [(name, position) for name in names])
 
     @contextmanager
     def _moving(self, after: int, position: int) -> Iterator[sqlite3.Connection]:
@@ -209,7 +199,21 @@ class SqliteProjections:
             return {name: reader.digest_of(name) for name in DIGESTS}
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+class SqliteProjections(SqliteFile):
+    """Filled from changes, each added once."""
+
+    def write(self, changes: Changes, after: int, position: int) -> None:
+        with self._moving(after, position) as connection:
+            write_changes(connection, changes)
+
+    def erase(self, members: Collection[str], again: Again, after: int, position: int) -> None:
+        with self._moving(after, position) as connection:
+            _erase(connection, members, again)
+            names = ["erased", *(f"erased:{member}" for member in members)]
+            connection.executemany(sql("write_erased"), [(name, position) for name in names])
+
+
+def connect(path: Path) -> sqlite3.Connection:
     """Makes no file: one that was just swapped out must not come back empty."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
@@ -239,7 +243,7 @@ def build(directory: Path, version: str) -> Path:
     """An empty build of this version, beside what serves."""
     path = directory / f"projections-{version}-{secrets.token_hex(4)}.sqlite"
     _make_private(path)
-    connection = _connect(path)
+    connection = connect(path)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(sql("tables"))
@@ -261,7 +265,7 @@ def copied(directory: Path, stop: Callable[[], bool]) -> Path:
         raise FileNotFoundError(directory / POINTER)
     path = source.with_name(f"{source.stem.rpartition('-')[0]}-{secrets.token_hex(4)}.sqlite")
     _make_private(path)
-    connection = _connect(source)
+    connection = connect(source)
     try:
         connection.set_progress_handler(stop, STEPS_UNINTERRUPTED)
         connection.execute("VACUUM INTO ?", (str(path),))
@@ -282,7 +286,7 @@ def still(directory: Path) -> Iterator[int]:
         position = 0
         if source is not None:
             with suppress(sqlite3.DatabaseError):
-                connection = stack.enter_context(closing(_connect(source)))
+                connection = stack.enter_context(closing(connect(source)))
                 _lock(connection)
                 position = SqliteReader(connection).position()
         yield position
@@ -346,11 +350,11 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _write(connection: sqlite3.Connection, changes: Changes) -> None:
+def write_changes(connection: sqlite3.Connection, changes: Changes) -> None:
     """Every table by subject: rows that are neighbours are then written to one page after another."""
     entries = sorted(changes.entries, key=itemgetter(1))
-    _insert(connection, "write_entry", 13, chain.from_iterable(entries))
-    _insert(
+    insert(connection, "write_entry", 13, chain.from_iterable(entries))
+    insert(
         connection,
         "write_ledger",
         5,
@@ -364,19 +368,32 @@ def _write(connection: sqlite3.Connection, changes: Changes) -> None:
     registers = sorted(
         (*name, _value_json.encode(row.value), *row.stamp) for name, row in changes.registers.items()
     )
-    _insert(connection, "write_register", 6, chain.from_iterable(registers))
+    insert(connection, "write_register", 6, chain.from_iterable(registers))
     messages = sorted(
         (one.subject, one.thread, one.occurred_at, one.key, one.role, one.public, one.channel)
         for one in changes.messages
     )
-    _insert(connection, "write_message", 7, chain.from_iterable(messages))
+    insert(connection, "write_message", 7, chain.from_iterable(messages))
     identifiers = sorted(starmap(_identifier_row, changes.identifiers.items()))
-    _insert(connection, "write_identifier", 10, chain.from_iterable(identifiers))
+    insert(connection, "write_identifier", 10, chain.from_iterable(identifiers))
     if changes.claims:
-        _write_claims(connection, changes)
+        write_claims(
+            connection,
+            [
+                (
+                    *key[1:],
+                    row.first.occurred_at,
+                    row.first.touchpoint,
+                    row.first.source,
+                    row.times,
+                    row.last_at,
+                )
+                for key, row in changes.claims.items()
+            ],
+        )
 
 
-def _insert(connection: sqlite3.Connection, name: str, columns: int, values: Iterable[Any]) -> None:
+def insert(connection: sqlite3.Connection, name: str, columns: int, values: Iterable[Any]) -> None:
     """Does what `executemany` does with rows of these values, many in each statement: Python lets go of its interpreter
     for every statement, and beside a busy thread waits for its turn to get it back."""
     left = list(values)
@@ -395,41 +412,44 @@ def _sql_for(name: str, columns: int, rows: int) -> str:
     return sql(name).replace(row, ", ".join([row] * rows))
 
 
-def _identifier_row(id: str, row: IdentifierRow) -> tuple[Any, ...]:
+def _identifier_row(name: tuple[str, str], row: IdentifierRow) -> tuple[Any, ...]:
+    _, id = name
     one, seen = row.identifier, (row.first_seen, row.last_seen, row.touchpoints, row.changed)
     return (id, *one, *seen, id, False, is_blocked(one))
 
 
-def _write_claims(connection: sqlite3.Connection, changes: Changes) -> None:
-    pairs = {(lesser, greater) for lesser, greater, _, apart, _ in changes.claims if not apart}
+def write_claims(connection: sqlite3.Connection, claims: Collection[tuple[Any, ...]]) -> None:
+    """Adds rows of the table, and joins the groups of those who were not claimed to be one person before."""
+    pairs = {(lesser, greater) for lesser, greater, _, apart, *_ in claims if not apart}
     before = connection.execute(sql("claimed_before"), (json.dumps(list(pairs)),))
     new = sorted(pairs.difference(before))
-    claims = sorted(
-        (*key, row.first.occurred_at, row.first.touchpoint, row.first.source, row.times, row.last_at)
-        for key, row in changes.claims.items()
-    )
-    _insert(connection, "write_claim", 10, chain.from_iterable(claims))
-    sides = _list({side for pair in new for side in pair})
+    insert(connection, "write_claim", 10, chain.from_iterable(sorted(claims)))
+    tie(connection, new)
+
+
+def tie(connection: sqlite3.Connection, pairs: Sequence[tuple[str, str]]) -> None:
+    """The claims on these pairs are new: joins their groups, but for who is claimed by too many people by now."""
+    sides = listed({side for pair in pairs for side in pair})
     connection.execute(sql("mark_shared"), {"ids": sides, "enough": SHARED_BEYOND + 1})
-    _join(connection, new)
+    join(connection, pairs)
 
 
 def _erase(connection: sqlite3.Connection, members: Collection[str], again: Again) -> None:
     """Who is who is made anew for the whole group: what the members said may have tied, or kept apart, the others."""
     rows = connection.execute
-    decided = [side for (side,) in rows(sql("erase_decided"), {"members": _list(members)})]
-    found = [_known(row) for row in rows(sql("read_groups"), (_list([*members, *decided]),))]
+    decided = [side for (side,) in rows(sql("erase_decided"), {"members": listed(members)})]
+    found = [_known(row) for row in rows(sql("read_groups"), (listed([*members, *decided]),))]
     group = {*members, *(one.id for one in found if not one.barred)}
-    beside = [side for (side,) in rows(sql("erase_beside"), {"group": _list(group)})]
-    subjects = {"subjects": _list([*group, *beside]), "group": _list(group)}
+    beside = [side for (side,) in rows(sql("erase_beside"), {"group": listed(group)})]
+    subjects = {"subjects": listed([*group, *beside]), "group": listed(group)}
     keys = [key for (key,) in rows(sql("erase_keys"), subjects)]
     for table in ("entries", "ledger", "registers", "thread_messages"):
-        rows(sql(f"erase_{table}"), {"members": _list(members)})
-    rows(sql("erase_claims"), {"group": _list(group)})
-    rows(sql("erase_identifiers"), {"group": _list(group)})
-    rows(sql("leave_groups"), (_list({one.group for one in found}),))
+        rows(sql(f"erase_{table}"), {"members": listed(members)})
+    rows(sql("erase_claims"), {"group": listed(group)})
+    rows(sql("erase_identifiers"), {"group": listed(group)})
+    rows(sql("leave_groups"), (listed({one.group for one in found}),))
     for changes in again(keys):
-        _write(connection, changes.about(members, group))
+        write_changes(connection, changes.about(members, group))
     for side in beside:
         _look_again(connection, side)
 
@@ -440,13 +460,13 @@ def _look_again(connection: sqlite3.Connection, id: str) -> None:
         sql("user_ids_claiming"), {"id": id, "enough": SHARED_BEYOND + 1}
     ).fetchone()
     if user_ids <= SHARED_BEYOND and connection.execute(sql("unmark_shared"), (id,)).rowcount:
-        _join(connection, connection.execute(sql("pairs_of"), {"id": id}).fetchall())
+        join(connection, connection.execute(sql("pairs_of"), {"id": id}).fetchall())
     connection.execute(sql("erase_orphan"), {"id": id})
 
 
-def _join(connection: sqlite3.Connection, pairs: Sequence[tuple[str, str]]) -> None:
+def join(connection: sqlite3.Connection, pairs: Sequence[tuple[str, str]]) -> None:
     """The groups of both sides become one, the least of them; a shared or blocked identifier joins none."""
-    sides = _list({side for pair in pairs for side in pair})
+    sides = listed({side for pair in pairs for side in pair})
     groups: dict[str, str] = dict(connection.execute(sql("groups_of_open"), (sides,)).fetchall())
     into: dict[str, str] = {}
 
@@ -483,43 +503,49 @@ class SqliteReader:
         return self._version
 
     def erased(self, ids: Collection[str]) -> list[tuple[str, int]]:
-        return self._rows(sql("read_erased"), (_list(ids),)).fetchall()
+        return self._rows(sql("read_erased"), (listed(ids),)).fetchall()
 
     def keys_of(self, subjects: Collection[str]) -> list[str]:
-        return [key for (key,) in self._rows(sql("read_keys"), (_list(subjects),))]
+        return [key for (key,) in self._rows(sql("read_keys"), (listed(subjects),))]
 
     def rows_of(self, ids: Collection[str]) -> dict[str, int]:
-        counted = self._rows(sql("count_rows"), {"members": _list(ids)}).fetchone()
+        counted = self._rows(sql("count_rows"), {"members": listed(ids)}).fetchone()
         return dict(zip(TABLES, counted, strict=True))
 
     def position(self) -> int:
         (position,) = self._rows(sql("read_position")).fetchone()
         return int(position)
 
+    def folded(self, subjects: Collection[str]) -> Places:
+        return {0: self.position()}
+
+    def part_of(self, position: int) -> int:
+        return 0
+
     def known(self, ids: Collection[str]) -> list[Known]:
-        return [_known(row) for row in self._rows(sql("read_identifiers"), (_list(ids),))]
+        return [_known(row) for row in self._rows(sql("read_identifiers"), (listed(ids),))]
 
     def group_of(self, id: str) -> list[Known]:
         return [_known(row) for row in self._rows(sql("read_group"), (id,))]
 
     def groups_of(self, ids: Collection[str]) -> list[Known]:
-        return [_known(row) for row in self._rows(sql("read_groups"), (_list(ids),))]
+        return [_known(row) for row in self._rows(sql("read_groups"), (listed(ids),))]
 
     def groups_after(self, group: str, limit: int) -> list[Known]:
         return [_known(row) for row in self._rows(sql("read_groups_after"), (group, limit))]
 
     def changed(self, ids: Collection[str]) -> dict[str, int]:
-        return dict(self._rows(sql("read_changed"), (_list(ids),)).fetchall())
+        return dict(self._rows(sql("read_changed"), (listed(ids),)).fetchall())
 
     def touched(self, group: str, after: int, limit: int) -> list[str]:
         asked = {"group": group, "after": after, "limit": limit}
         return [id for (id,) in self._rows(sql("read_touched"), asked)]
 
     def claims(self, ids: Collection[str], limit: int | None = None) -> tuple[list[Claim], set[Identifier]]:
-        return self._claims("read_claims", {"ids": _list(ids), "limit": -1 if limit is None else limit})
+        return self._claims("read_claims", {"ids": listed(ids), "limit": -1 if limit is None else limit})
 
     def claims_since(self, ids: Collection[str], after: int) -> tuple[list[Claim], set[Identifier]]:
-        return self._claims("read_claims_since", {"ids": _list(ids), "after": after})
+        return self._claims("read_claims_since", {"ids": listed(ids), "after": after})
 
     def _claims(self, statement: str, asked: dict[str, Any]) -> tuple[list[Claim], set[Identifier]]:
         claims, shared = [], set()
@@ -543,9 +569,9 @@ class SqliteReader:
         return map(_entry, merge(*runs, key=lambda row: (row[2], row[0]), reverse=True))
 
     def entries_since(
-        self, subjects: Sequence[str], filters: TimelineFilters, after: int, limit: int
+        self, subjects: Sequence[str], filters: TimelineFilters, after: Places, limit: int
     ) -> list[Entry]:
-        wanted = {**_wanted(filters), "after": after, "limit": limit}
+        wanted = {**_wanted(filters), "after": after[0], "limit": limit}
         found = [
             _entry(row)
             for subject in subjects
@@ -579,7 +605,7 @@ class SqliteReader:
         return [one for one in found if one[1]]
 
     def registers(self, subjects: Collection[str]) -> list[Setting]:
-        rows = self._rows(sql("read_registers"), (_list(subjects),))
+        rows = self._rows(sql("read_registers"), (listed(subjects),))
         return latest(
             Setting(kind, key, json.loads(value), at, touchpoint) for kind, key, value, at, touchpoint in rows
         )
@@ -591,7 +617,7 @@ class SqliteReader:
         return self._messages("read_latest_messages", subjects)
 
     def _messages(self, statement: str, subjects: Collection[str]) -> list[ThreadMessage]:
-        rows = self._rows(sql(statement), {"subjects": _list(subjects)})
+        rows = self._rows(sql(statement), {"subjects": listed(subjects)})
         return [ThreadMessage(*(*header, bool(public), channel)) for *header, public, channel in rows]
 
     def digest_of(self, name: str) -> str:
@@ -607,7 +633,7 @@ def _known(row: tuple[Any, ...]) -> Known:
     return Known(*(id, Identifier(type, value), *seen, bool(barred)))
 
 
-def _list(ids: Collection[str]) -> str:
+def listed(ids: Collection[str]) -> str:
     return json.dumps(list(ids))
 
 

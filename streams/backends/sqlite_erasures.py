@@ -7,18 +7,17 @@ import re
 import sqlite3
 import threading
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from touchbook.errors import ErasureUnknown, Refused
 from touchbook.streams.backends.sqlite import connect, create_tables, statement, transaction
+from touchbook.streams.receipts import Receipt
 
 FILE = "erasures.sqlite"
-Receipt = dict[str, Any]
-"""JSON-ready; see `streams.erasure`. It holds permanent ids and names of keys, nothing that was said or by whom."""
 
 
-class Receipts:
-    """Every method may be called from any thread, and what it changed is durable when it returns."""
+class SqliteReceipts:
+    """See `Receipts`."""
 
     @classmethod
     def at(cls, directory: Path) -> Self:
@@ -38,30 +37,24 @@ class Receipts:
             self._db.executemany(statement("erasures_add_member"), members)
 
     def change(self, receipt: Receipt) -> None:
-        """Keeps what became of it. One that is `done` is not taken up again."""
         done = receipt["state"] == "done"
         with self._lock, transaction(self._db):
             self._db.execute(statement("erasures_change"), (done, json.dumps(receipt), receipt["erasure"]))
 
     def get(self, id: str) -> Receipt:
-        """Raises ErasureUnknown."""
         found = self._read("erasures_get", id)
         if not found:
             raise ErasureUnknown
         return found[0]
 
     def last_of(self, member: str) -> Receipt | None:
-        """The last that named this permanent id among its members."""
         found = self._read("erasures_last_of", member)
         return found[0] if found else None
 
     def open(self) -> list[Receipt]:
-        """Those begun and not done, the oldest first."""
         return self._read("erasures_open")
 
     def page(self, limit: int, cursor: str | None) -> tuple[list[Receipt], str | None]:
-        """The newest first, and the cursor of the next page (None: there is no more). Raises Refused (400) for a
-        cursor that this did not give."""
         if cursor is not None and not re.fullmatch("[0-9]{1,18}", cursor):
             raise Refused(400, "cursor_invalid", "cursor: expected the `next` of the page before")
         before = 2**63 - 1 if cursor is None else int(cursor)
@@ -71,7 +64,6 @@ class Receipts:
         return [json.loads(said) for _, said in rows[:limit]], more
 
     def close(self) -> None:
-        """May be called again."""
         with self._lock:
             self._db.close()
 

@@ -11,8 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -20,8 +19,9 @@ from typing import Self
 
 from touchbook.errors import FormatUnknown, JournalLocked, JournalUnavailable, NotATouchbook
 from touchbook.identity import STRENGTH_ORDER, IdentityRules
-from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
-from touchbook.sealing import decode_body, new_key_id, unseal
+from touchbook.schemas.touchpoint import Record
+from touchbook.sealing import new_key_id
+from touchbook.streams.backends.drafts import Clock, Drafting, ObserveAppend, Queue
 from touchbook.streams.backends.sqlite import (
     connect,
     connect_reader,
@@ -30,17 +30,7 @@ from touchbook.streams.backends.sqlite import (
     statement,
     transaction,
 )
-from touchbook.streams.backends.sqlite_writer import (
-    Alone,
-    Batch,
-    Clock,
-    ObserveAppend,
-    Queue,
-    Writer,
-    draft_of,
-    last_record,
-)
-from touchbook.streams.journal import Answer, Appended, Told, pending, settle
+from touchbook.streams.backends.sqlite_writer import Writer, last_record
 from touchbook.streams.keyring import Keyring
 
 FILE = "journal.sqlite"
@@ -60,7 +50,7 @@ POLL_SECONDS = 0.1
 """How often a process that is not the writer looks for new records while it waits."""
 
 
-class SqliteJournal:
+class SqliteJournal(Drafting):
     """See `Journal`. One process writes, which a lock file sees to; any number read."""
 
     @classmethod
@@ -98,8 +88,7 @@ class SqliteJournal:
         return journal
 
     def __init__(self, file: Path, keyring: Keyring, lock: int | None = None) -> None:
-        self._keyring = keyring
-        self._identity_key = keyring.identity_key
+        super().__init__(keyring)
         self._id, self._rules = _meta(file)
         self._readers = _Readers(file)
         self._writer: Writer | None = None
@@ -114,47 +103,20 @@ class SqliteJournal:
     def rules(self) -> IdentityRules:
         return self._rules
 
-    def append(self, touchpoints: Sequence[Touchpoint]) -> Future[list[Appended]]:
-        future = pending()
-        self.hand_in(touchpoints, partial(settle, future))
-        return future
-
-    def hand_in(self, touchpoints: Sequence[Touchpoint], told: Told, wake: bool = True) -> None:
-        queue = self._queue
-        queue.check(len(touchpoints))  # before the work of encoding
-        drafts = [draft_of(touchpoint, self.id_of(touchpoint.subject)) for touchpoint in touchpoints]
-        if drafts:
-            queue.put(Batch(drafts, told, time.perf_counter()), len(drafts), wake)
-        else:
-            told([])
-
-    def wake(self) -> None:
-        self._queue.wake()
-
-    def room(self) -> int:
-        return self._queue.room()
-
-    def erase(self, owners: Sequence[str]) -> Future[list[str]]:
-        return self.alone(partial(self._keyring.destroy, list(owners)))
-
-    def alone(self, work: Callable[[], Answer]) -> Future[Answer]:
-        future = pending()
-        self._queue.put(Alone(work, partial(settle, future)))
-        return future
-
     def mark_erased(self, key: str, subject: str, members: Sequence[str]) -> int:
         if self._writer is None:
             raise JournalUnavailable("it was opened to be read only")
         return self._writer.mark_erased(key, subject, members)
 
-    def heed_erasures(self) -> None:
-        self._keyring.heed()
-
     def find(self, keys: Sequence[str]) -> list[Record]:
         with self._readers.one() as db:
             return [Record(*row) for row in db.execute(statement("journal_find"), (json.dumps(list(keys)),))]
 
-    def read(self, after: int = 0, limit: int = 1000) -> list[Record]:
+    @property
+    def parts(self) -> int:
+        return 1
+
+    def read(self, after: int = 0, limit: int = 1000, part: int = 0) -> list[Record]:
         records: list[Record] = []
         size = 0
         with (
@@ -168,19 +130,6 @@ class SqliteJournal:
                     break
         return records
 
-    def open(self, record: Record) -> Touchpoint:
-        _, key, source, type_, version, channel, _, key_id, occurred_at, recorded_at, sealed = record
-        return decode_body(
-            unseal(sealed, self._keyring.key(key_id), key.encode()),
-            key=key,
-            source=source,
-            type=type_,
-            version=version,
-            channel=channel,
-            occurred_at=occurred_at,
-            recorded_at=recorded_at,
-        )
-
     def failing(self) -> str | None:
         """Why the last touchpoints could not be stored, while that is still so: it is tried before it is said."""
         writer = self._writer
@@ -190,14 +139,11 @@ class SqliteJournal:
             self.alone(writer.probe).result(PROBE_SECONDS)
         return writer.failing_because
 
-    def head(self) -> int:
+    def head(self, part: int = 0) -> int:
         if self._writer:
             return self._writer.head
         with self._readers.one() as db:
             return last_record(db)[0]
-
-    def id_of(self, identifier: Identifier) -> str:
-        return self._identity_key.id_of(identifier)
 
     def wait_beyond(self, position: int, timeout: float) -> bool:
         if self._writer:

@@ -67,12 +67,8 @@ class SqliteKeyring:
             raise RestoreUnfinished(str(directory))
         if not create and not (directory / FILE).exists():
             raise NotATouchbook(str(directory))
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        db = connect(directory / FILE)
+        db = opened(directory)
         try:
-            db.execute("PRAGMA secure_delete = ON")
-            _upgrade(db)
-            create_tables(db, "keyring_schema")
             destroyed = DestroyedKeys(destroyed_keys or directory / LIST_FILE)
             return cls(db, *_opened(db, file), cached_keys, destroyed)
         except BaseException:
@@ -118,6 +114,9 @@ class SqliteKeyring:
             keys |= found
         return [keys[owner] for owner in owners]
 
+    def confirm(self, key_ids: Sequence[str]) -> None:
+        """Nothing to ask: keys are destroyed in the turn of the one writer, who seals."""
+
     def key(self, key_id: str) -> bytes:
         if (cached := self._by_id.get(key_id)) is not None:
             return cached
@@ -155,6 +154,19 @@ class SqliteKeyring:
                 self._by_owner.clear()
                 self._by_id.clear()
                 forget_keys()
+
+    def wrapped_identity(self) -> tuple[str, bytes]:
+        """The name of the identity key, and that key wrapped by the master key."""
+        with self._lock:
+            key_id, wrapped = self._db.execute(statement("keyring_identity_read")).fetchone()
+        return key_id, wrapped
+
+    def wrapped_keys(self, after: int = 0, limit: int = 5_000) -> tuple[int, list[tuple[str, str, bytes]]]:
+        """The next keys, in the order they were made: (name, owner, key wrapped by the master key); before them the
+        number to go on after."""
+        with self._lock:
+            rows = self._db.execute(statement("keyring_read"), (after, limit)).fetchall()
+        return (rows[-1][0] if rows else after), [row[1:] for row in rows]
 
     def probe(self) -> None:
         with self._lock:
@@ -246,6 +258,20 @@ class SqliteKeyring:
             time.sleep(0.01)
 
 
+def opened(directory: Path) -> sqlite3.Connection:
+    """The file of the keyring, made if it is not there."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    db = connect(directory / FILE)
+    try:
+        db.execute("PRAGMA secure_delete = ON")
+        _upgrade(db)
+        create_tables(db, "keyring_schema")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
 def destroyed_in(file: Path) -> set[str]:
     """The names of the keys that were destroyed in a keyring which nobody has open. Leaves it as it is."""
     with closing(connect_still(file)) as db:
@@ -264,12 +290,21 @@ def _upgrade(db: sqlite3.Connection) -> None:
 def _opened(db: sqlite3.Connection, file: Path) -> tuple[bytes, IdentityKey]:
     """The master key and the identity key it opens; both made if this keyring is new."""
     if db.execute(statement("keyring_identity_read")).fetchone() is None:
-        key_id = new_key_id()
-        wrapped = wrap(new_key(), _master_key(file, create=True), key_id)
+        identity = new_identity(file)
         with transaction(db):
-            db.execute(statement("keyring_identity_write"), (key_id, wrapped))
+            db.execute(statement("keyring_identity_write"), identity)
+    return unlocked(file, *db.execute(statement("keyring_identity_read")).fetchone())
+
+
+def new_identity(file: Path) -> tuple[str, bytes]:
+    """The name of a fresh identity key, and that key wrapped by the master key in the file, made if it is not there."""
+    key_id = new_key_id()
+    return key_id, wrap(new_key(), _master_key(file, create=True), key_id)
+
+
+def unlocked(file: Path, key_id: str, wrapped: bytes) -> tuple[bytes, IdentityKey]:
+    """The master key in the file and the identity key that it opens. Raises WrongMasterKey."""
     master = _master_key(file, create=False)
-    key_id, wrapped = db.execute(statement("keyring_identity_read")).fetchone()
     try:
         return master, IdentityKey(unwrap(wrapped, master, key_id))
     except BodyUnreadable:

@@ -1,4 +1,4 @@
-"""The one thread that writes the SQLite journal, and the queue before it."""
+"""The one thread that writes the SQLite journal."""
 
 from __future__ import annotations
 
@@ -8,130 +8,32 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, count, islice, repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from touchbook.errors import BodyUnreadable, JournalUnavailable, KeyDestroyed, Overloaded
-from touchbook.schemas.touchpoint import NO_CHANNEL, Touchpoint
-from touchbook.sealing import digest_in, encode_body, encode_erasure, seal_each, unseal
+from touchbook.errors import BodyUnreadable, KeyDestroyed
+from touchbook.schemas.touchpoint import NO_CHANNEL
+from touchbook.sealing import digest_in, encode_erasure, seal_each, unseal
+from touchbook.streams.backends.drafts import (
+    ERASURE,
+    OURS,
+    Alone,
+    Batch,
+    Clock,
+    Draft,
+    Job,
+    ObserveAppend,
+    Queue,
+    fail,
+    tell,
+)
 from touchbook.streams.backends.sqlite import connect, insert_whole, probe, statement
-from touchbook.streams.journal import Appended, Told
+from touchbook.streams.journal import Appended
 from touchbook.streams.keyring import DataKey, Keyring
 
 log = logging.getLogger(__name__)
-
-MAX_TIME = 2**63 - 1
-OURS, ERASURE = "touchbook", "customer_erased"
-"""Source and type in the header of an erasure."""
-
-Clock = Callable[[], int]
-"""Milliseconds UTC."""
-ObserveAppend = Callable[[float, int], None]
-"""Told of each batch once it is durable: seconds since `append`, number of touchpoints. Must not raise."""
-
-
-class Draft(NamedTuple):
-    """A touchpoint on its way into the journal: encoded by the sender's thread, so that the writer's has less
-    to do and a touchpoint that cannot be encoded fails its own sender alone."""
-
-    key: str
-    source: str
-    type: str
-    version: int
-    channel: str
-    subject: str
-    occurred_at: int
-    digest: str
-    body: bytes
-
-
-class Batch(NamedTuple):
-    drafts: list[Draft]
-    told: Told
-    since: float
-
-
-class Alone(NamedTuple):
-    """Work between two commits, while nothing is recorded."""
-
-    work: Callable[[], Any]
-    told: Callable[[Any], None]
-
-
-Job = Batch | Alone
-
-
-class Queue:
-    """What waits for the writer, in order, measured in touchpoints."""
-
-    def __init__(self, size: int, most: int) -> None:
-        self._size = size
-        self._most = most
-        self._jobs: deque[tuple[Job, int]] = deque()
-        self._waiting = 0
-        self._due = False
-        self._closed: str | None = None
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-
-    def room(self) -> int:
-        """How many touchpoints `put` would take now; the look at one number needs no lock."""
-        self._check_open()
-        return max(0, self._size - self._waiting)
-
-    def check(self, touchpoints: int) -> None:
-        """Raises what `put` would raise now."""
-        if touchpoints > self.room() and self._waiting:
-            raise Overloaded
-
-    def put(self, job: Job, touchpoints: int = 0, wake: bool = True) -> None:
-        """`wake=False`: the job may wait for the next one that is put, or for `wake`."""
-        with self._lock:
-            self.check(touchpoints)
-            self._jobs.append((job, touchpoints))
-            self._waiting += touchpoints
-            if wake:
-                self._wake()
-
-    def wake(self) -> None:
-        """What waits is to be taken."""
-        with self._lock:
-            self._wake()
-
-    def _wake(self) -> None:
-        self._due = True
-        self._changed.notify()
-
-    def take(self) -> deque[Job]:
-        """The oldest batches that fit into one commit, or work that is to be alone. Waits; empty when closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: (self._jobs and self._due) or self._closed)
-            jobs: deque[Job] = deque()
-            taken = 0
-            while self._jobs:
-                job, touchpoints = self._jobs[0]
-                if jobs and (isinstance(job, Alone) or taken + touchpoints > self._most):
-                    break
-                self._jobs.popleft()
-                jobs.append(job)
-                taken += touchpoints
-                if isinstance(job, Alone):
-                    break
-            self._waiting -= taken
-            self._due = bool(self._jobs)
-            return jobs
-
-    def close(self, why: str) -> None:
-        """Nothing more can be put; what waits can still be taken."""
-        with self._changed:
-            self._closed = self._closed or why
-            self._changed.notify_all()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise JournalUnavailable(self._closed)
 
 
 class Writer:
@@ -187,7 +89,7 @@ class Writer:
         finally:
             self.queue.close("its writer has stopped")
             while jobs:
-                _fail(jobs, "its writer has stopped")
+                fail(jobs, "its writer has stopped")
                 jobs = self.queue.take()
             self._disconnect()
 
@@ -199,11 +101,11 @@ class Writer:
             if self.failing_because is None:  # what fails afterwards says less than the first
                 self.failing_because = _reason(error)
                 log.error("the journal takes nothing: %s", self.failing_because)
-            _fail(jobs, _reason(error), error)
+            fail(jobs, _reason(error), error)
         else:
             now = time.perf_counter()
             for end in ends:
-                _tell(job := jobs.popleft(), end)
+                tell(job := jobs.popleft(), end)
                 if self._observe_append and isinstance(job, Batch):
                     self._observe_append(now - job.since, len(job.drafts))
 
@@ -298,35 +200,6 @@ def _row(
     key, source, type_, version, channel, subject, occurred_at, _, _ = draft
     key_id = data_key.key_id
     return position, key, source, type_, version, channel, subject, key_id, occurred_at, recorded_at, sealed
-
-
-def draft_of(touchpoint: Touchpoint, subject: str) -> Draft:
-    source, type_, channel = touchpoint.source, touchpoint.type, touchpoint.channel
-    try:
-        f"{source}{type_}{channel}".encode()
-    except UnicodeEncodeError:
-        raise ValueError("source, type and channel must be text that UTF-8 can express") from None
-    if abs(touchpoint.occurred_at) > MAX_TIME:
-        raise ValueError("occurred_at must be milliseconds within 64 bits")
-    return Draft(
-        touchpoint.key, source, type_, touchpoint.version, channel, subject,
-        touchpoint.occurred_at, touchpoint.digest, encode_body(touchpoint),
-    )  # fmt: skip
-
-
-def _fail(jobs: deque[Job], why: str, error: Exception | None = None) -> None:
-    while jobs:
-        failure = JournalUnavailable(why)
-        failure.__cause__ = error
-        _tell(jobs.popleft(), failure)
-
-
-def _tell(job: Job, end: Any) -> None:
-    """Whoever cannot be told must not keep the others from it."""
-    try:
-        job.told(end)
-    except Exception as error:
-        log.error("somebody could not be told what became of a batch: %s", type(error).__name__)
 
 
 def _reason(error: Exception) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.streams.sharing import Shared
 from touchbook.errors import KeyDestroyed
 from touchbook.schemas.touchpoint import Identifier
+from touchbook.streams.backends.kafka_keyring import KafkaKeyring
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
 from touchbook.streams.keyring import Keyring
 
@@ -17,7 +19,10 @@ from touchbook.streams.keyring import Keyring
 class SqliteShelf:
     """Where the keyring of a test lies. `open` again is another process' look at the same keyring."""
 
-    def __init__(self, directory: Path) -> None:
+    rounds = 50
+    """How often a test repeats what takes this adapter long."""
+
+    def __init__(self, directory: Path, request: pytest.FixtureRequest) -> None:
         self._directory = directory
         self._opened: list[SqliteKeyring] = []
 
@@ -30,15 +35,33 @@ class SqliteShelf:
             keyring.close()
 
 
-@pytest.fixture(params=[SqliteShelf])
-def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteShelf]:
-    shelf = request.param(tmp_path)
+class KafkaShelf:
+    """The same through a real broker: `open` is a process with a directory of its own."""
+
+    rounds = 3
+
+    def __init__(self, directory: Path, request: pytest.FixtureRequest) -> None:
+        self._shared = Shared(request.getfixturevalue("kafka"), directory)
+
+    def open(self) -> KafkaKeyring:
+        return self._shared.keyring()
+
+    def close(self) -> None:
+        self._shared.close()
+
+
+Shelf = SqliteShelf | KafkaShelf
+
+
+@pytest.fixture(params=[SqliteShelf, pytest.param(KafkaShelf, marks=pytest.mark.server)])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
+    shelf = request.param(tmp_path, request)
     yield shelf
     shelf.close()
 
 
 @pytest.fixture
-def keyring(shelf: SqliteShelf) -> Keyring:
+def keyring(shelf: Shelf) -> Keyring:
     return shelf.open()
 
 
@@ -64,7 +87,7 @@ def test_a_key_is_found_by_its_name(keyring: Keyring) -> None:
     assert keyring.key(ann.key_id) == ann.key
 
 
-def test_a_key_that_was_handed_out_is_there_for_everyone(keyring: Keyring, shelf: SqliteShelf) -> None:
+def test_a_key_that_was_handed_out_is_there_for_everyone(keyring: Keyring, shelf: Shelf) -> None:
     [ann] = keyring.data_keys(["ann"])
 
     assert shelf.open().key(ann.key_id) == ann.key
@@ -81,7 +104,7 @@ def test_a_name_that_names_no_key_opens_nothing(keyring: Keyring) -> None:
         keyring.key("0" * 32)
 
 
-def test_a_destroyed_key_is_gone_for_everyone(keyring: Keyring, shelf: SqliteShelf) -> None:
+def test_a_destroyed_key_is_gone_for_everyone(keyring: Keyring, shelf: Shelf) -> None:
     ann, bob = keyring.data_keys(["ann", "bob"])
 
     assert keyring.destroy(["ann", "nobody"]) == [ann.key_id]
@@ -109,7 +132,7 @@ def test_destroying_again_destroys_nothing(keyring: Keyring) -> None:
     assert keyring.destroy(["ann"]) == []
 
 
-def test_destroyed_keys_are_remembered_by_name(keyring: Keyring, shelf: SqliteShelf) -> None:
+def test_destroyed_keys_are_remembered_by_name(keyring: Keyring, shelf: Shelf) -> None:
     ann, bob = keyring.data_keys(["ann", "bob"])
     keyring.destroy(["ann"])
     keyring.destroy(["bob"])
@@ -117,7 +140,7 @@ def test_destroyed_keys_are_remembered_by_name(keyring: Keyring, shelf: SqliteSh
     assert shelf.open().destroyed() == sorted([ann.key_id, bob.key_id])
 
 
-def test_permanent_ids_are_the_same_for_ever(keyring: Keyring, shelf: SqliteShelf) -> None:
+def test_permanent_ids_are_the_same_for_ever(keyring: Keyring, shelf: Shelf) -> None:
     ann = Identifier("email", "ann@example.test")
 
     assert shelf.open().identity_key.id_of(ann) == keyring.identity_key.id_of(ann)
@@ -132,7 +155,7 @@ def test_many_threads_get_one_key_per_owner(keyring: Keyring) -> None:
     assert all(answer == answers[0] for answer in answers)
 
 
-def test_a_key_destroyed_while_others_read_is_not_kept_by_any_of_them(keyring: Keyring) -> None:
+def test_a_key_destroyed_while_others_read_is_not_kept_by_any_of_them(keyring: Keyring, shelf: Shelf) -> None:
     def found(key_id: str) -> bool:
         try:
             keyring.key(key_id)
@@ -141,7 +164,7 @@ def test_a_key_destroyed_while_others_read_is_not_kept_by_any_of_them(keyring: K
         return True
 
     with ThreadPoolExecutor(4) as threads:
-        for n in range(50):
+        for n in range(shelf.rounds):
             [key] = keyring.data_keys([str(n)])
             reads = [threads.submit(found, key.key_id) for _ in range(20)]
             keyring.destroy([str(n)])
@@ -159,9 +182,7 @@ def test_the_names_of_an_owner_s_keys_are_told_and_nobody_else_s(keyring: Keyrin
     assert keyring.key_ids(["ann"]) == []
 
 
-def test_keys_destroyed_by_name_leave_an_owner_what_he_has_got_since(
-    keyring: Keyring, shelf: SqliteShelf
-) -> None:
+def test_keys_destroyed_by_name_leave_an_owner_what_he_has_got_since(keyring: Keyring, shelf: Shelf) -> None:
     [before] = keyring.data_keys(["ann"])
     keyring.destroy_keys([before.key_id])
     [after] = keyring.data_keys(["ann"])
@@ -174,7 +195,7 @@ def test_keys_destroyed_by_name_leave_an_owner_what_he_has_got_since(
         keyring.key(before.key_id)
 
 
-def test_who_heeds_has_forgotten_what_another_process_destroyed(keyring: Keyring, shelf: SqliteShelf) -> None:
+def test_who_heeds_has_forgotten_what_another_process_destroyed(keyring: Keyring, shelf: Shelf) -> None:
     ann, bob = keyring.data_keys(["ann", "bob"])
     other = shelf.open()
     assert [other.key(one.key_id) for one in (ann, bob)] == [ann.key, bob.key]
@@ -186,3 +207,8 @@ def test_who_heeds_has_forgotten_what_another_process_destroyed(keyring: Keyring
         other.key(ann.key_id)
     assert other.key(bob.key_id) == bob.key
     assert other.data_keys(["ann"]) != [ann]
+
+
+def test_what_was_sealed_with_keys_that_are_still_there_may_be_acknowledged(keyring: Keyring) -> None:
+    keyring.confirm([key_id for key_id, _ in keyring.data_keys(["ann", "bob"])])
+    keyring.confirm([])

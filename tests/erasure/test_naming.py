@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -60,3 +61,14 @@ def test_this_does_not(sent: Any) -> None:
 
 def test_what_came_with_the_batch_counts_too() -> None:
     assert names_him({"userId": "43"}, context={"traits": {"email": "ann@example.test"}})
+
+
+def test_a_text_eight_times_as_long_takes_about_eight_times_as_long() -> None:
+    """One without an end of a word kept the thread that erases, and with it the interpreter, for hours."""
+
+    def seconds(letters: int) -> float:
+        begun = time.process_time()
+        assert not names_him("x" * letters)
+        return time.process_time() - begun
+
+    assert min(seconds(160_000) for _ in range(3)) < 30 * min(seconds(20_000) for _ in range(3))

@@ -18,24 +18,24 @@ from touchbook.projections.stores import sqlite as store
 from touchbook.projections.stores.sqlite import SqliteProjections
 from touchbook.streams import erasure, rebuild
 from touchbook.streams.admission import Item
-from touchbook.streams.backends.sqlite_erasures import Receipts
+from touchbook.streams.backends.sqlite_control import SqliteControl
+from touchbook.streams.backends.sqlite_erasures import SqliteReceipts
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
 from touchbook.streams.backends.sqlite_writer import Writer
-from touchbook.streams.control import Control
 from touchbook.streams.destroyed import DestroyedKeys
 from touchbook.wiring import Book
 
 STEPS: dict[str, tuple[Any, str, bool]] = {
-    "the receipt is begun": (Receipts, "begin", True),
+    "the receipt is begun": (SqliteReceipts, "begin", True),
     "a key's name is on the list": (DestroyedKeys, "append", True),
     "the keys are overwritten, the log is not yet empty": (SqliteKeyring, "_empty_log", False),
     "the keys are gone": (SqliteKeyring, "destroy_keys", True),
     "the erasure is in the journal": (Writer, "mark_erased", True),
-    "the receipt says that they are": (Receipts, "change", True),
+    "the receipt says that they are": (SqliteReceipts, "change", True),
     "his rows are being taken away": (store, "_erase", True),
     "his rows are gone": (SqliteProjections, "erase", True),
-    "what was set aside is about to go": (Control, "remove", False),
-    "what was set aside is gone": (Control, "remove", True),
+    "what was set aside is about to go": (SqliteControl, "remove", False),
+    "what was set aside is gone": (SqliteControl, "remove", True),
     "the projections are copied": (rebuild, "copied", True),
     "the copy is about to serve": (rebuild, "make_serving", False),
     "the copy serves": (rebuild, "make_serving", True),

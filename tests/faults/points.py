@@ -43,7 +43,7 @@ class Point(NamedTuple):
 WRITER = "touchbook.streams.backends.sqlite_writer"
 JOURNAL = "touchbook.streams.backends.sqlite_journal"
 KEYRING = "touchbook.streams.backends.sqlite_keyring"
-CONTROL = "touchbook.streams.control"
+CONTROL = "touchbook.streams.backends.sqlite_control"
 STORE = "touchbook.projections.stores.sqlite"
 REBUILD = "touchbook.streams.rebuild"
 FOLLOW = "touchbook.streams.follow"
@@ -74,10 +74,12 @@ POINTS = (
     Point("first start", "after", "rename projections.current", "the pointer, its directory not forced"),
     Point("first start", "after", f"{STORE}:make_serving", "everything there, nobody served"),
     # ---- access keys
-    Point("keys create", "before", f"{CONTROL}:Control.create_key", "nothing but opened"),
+    Point("keys create", "before", f"{CONTROL}:SqliteControl.create_key", "nothing but opened"),
     Point("keys create", "after", f"{CONTROL}:transaction", "a key drawn, not written"),
     Point("keys create", "before", "sync control.sqlite-wal", "a key written, not forced to disk"),
-    Point("keys create", "after", f"{CONTROL}:Control.create_key", "a key made that nobody was told of"),
+    Point(
+        "keys create", "after", f"{CONTROL}:SqliteControl.create_key", "a key made that nobody was told of"
+    ),
     # ---- append: the writer, the data keys, what is set aside
     Point("publish", "before", f"{WRITER}:Writer._do", "a batch taken from the queue", 9),
     Point("publish", "before", f"{KEYRING}:SqliteKeyring._made", "about to draw customers' keys", 2),
@@ -95,28 +97,28 @@ POINTS = (
     Point("publish", "after", "sync journal.sqlite-wal", "touchpoints durable, nobody told", 8),
     Point("publish", "after", f"{WRITER}:Writer._append", "durable, no sender answered", 11),
     Point("publish", "after", f"{WRITER}:Writer._do", "a batch answered, the next waiting", 6),
-    Point("publish", "before", f"{CONTROL}:Control.set_aside", "rejected, not set aside", 2),
-    Point("publish", "after", f"{CONTROL}:Control.set_aside", "set aside, the sender not told"),
+    Point("publish", "before", f"{CONTROL}:SqliteControl.set_aside", "rejected, not set aside", 2),
+    Point("publish", "after", f"{CONTROL}:SqliteControl.set_aside", "set aside, the sender not told"),
     # ---- fold
     Point("publish", "before", f"{STORE}:SqliteProjections.write", "records read and folded, not saved", 3),
-    Point("publish", "before", f"{STORE}:_write", "the position moved, the rows not yet", 4),
-    Point("publish", "before", f"{STORE}:_write_claims", "half of the tables written", 2),
-    Point("publish", "after", f"{STORE}:_write", "all rows written, not committed", 5),
+    Point("publish", "before", f"{STORE}:write_changes", "the position moved, the rows not yet", 4),
+    Point("publish", "before", f"{STORE}:write_claims", "half of the tables written", 2),
+    Point("publish", "after", f"{STORE}:write_changes", "all rows written, not committed", 5),
     Point("publish", "after", f"{STORE}:SqliteProjections.write", "a batch folded, nobody told", 2),
     # ---- rebuild
     Point("rebuild", "before", f"{REBUILD}:build", "alone, and nothing begun"),
     Point("rebuild", "after", f"{REBUILD}:build", "an empty build"),
-    Point("rebuild", "after", f"{STORE}:SqliteProjections.hurry", "a build without a log to go back by"),
-    Point("rebuild", "before", f"{STORE}:_write", "rows written straight into the file"),
-    Point("rebuild", "before", f"{STORE}:SqliteProjections.settle", "all folded, nothing forced to disk"),
-    Point("rebuild", "after", f"{STORE}:SqliteProjections.settle", "complete, and not serving"),
+    Point("rebuild", "after", f"{STORE}:SqliteFile.hurry", "a build without a log to go back by"),
+    Point("rebuild", "before", f"{STORE}:write_changes", "rows written straight into the file"),
+    Point("rebuild", "before", f"{STORE}:SqliteFile.settle", "all folded, nothing forced to disk"),
+    Point("rebuild", "after", f"{STORE}:SqliteFile.settle", "complete, and not serving"),
     Point("rebuild", "before", f"{REBUILD}:make_serving", "closed, and not serving"),
     Point("rebuild", "before", "rename projections.current", "the pointer's draft beside the pointer"),
     Point("rebuild", "after", "rename projections.current", "the new one serves, the old one is still there"),
     Point("rebuild", "after", "unlink projections-", "the old one half deleted"),
     # ---- a version of the projections that a server builds by itself
     Point("new version", "after", f"{REBUILD}:build", "an empty build beside what serves"),
-    Point("new version", "after", f"{STORE}:SqliteProjections.settle", "complete, and the old one serves"),
+    Point("new version", "after", f"{STORE}:SqliteFile.settle", "complete, and the old one serves"),
     Point("new version", "after", "rename projections.current", "the new one serves, the old one is there"),
 )
 

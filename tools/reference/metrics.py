@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import Metric
+
 from tools.reference.server import an_application
 from tools.reference.text import page
+from touchbook.streams.worker_metrics import LEVELS, WorkerMetrics
 
 INTRODUCTION = """
 `GET /metrics` gives these in Prometheus' text format; it needs no key and names no customer. Of items and requests at
@@ -14,10 +19,23 @@ Counters have the label `source`, whose access key it was (`unknown` without a k
 """
 
 
+OF_WORKERS = """
+Workers give these on a port of their own ([`worker_port`](settings.md#worker_port)), on the loopback. Lag has the label
+`part`: the partition, of ingress topics `source:partition`.
+"""
+OF_REPLICAS = Metric("touchbook_staleness_seconds", "Of a replica: how old what it reads may be", "gauge")
+
+
 def metrics_page() -> str:
     with an_application() as (book, _):
-        known = sorted(
-            (f"{one.name}_total" if one.type == "counter" else one.name, one.type, one.documentation)
-            for one in book.metrics.collect()
-        )
-    return page("Metrics", INTRODUCTION, *(f"## {name}\n\nA {kind}. {told}.\n" for name, kind, told in known))
+        known = [*book.metrics.collect(), OF_REPLICAS]
+    workers = WorkerMetrics()
+    for name in LEVELS:
+        workers.watch(name, dict)
+    return page("Metrics", INTRODUCTION, *_told(known), OF_WORKERS, *_told(workers.collect()))
+
+
+def _told(metrics: Iterable[Metric]) -> Iterator[str]:
+    named = ((f"{one.name}_total" if one.type == "counter" else one.name, one) for one in metrics)
+    for name, one in sorted(named, key=lambda found: found[0]):
+        yield f"## {name}\n\nA {one.type}. {one.documentation}.\n"

@@ -1,0 +1,1 @@
+SELECT DISTINCT key FROM {entries} WHERE subject IN %(subjects)s AND {visible}

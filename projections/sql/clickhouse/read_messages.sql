@@ -1,0 +1,3 @@
+SELECT subject, thread, occurred_at, key, role, public, channel FROM {thread_messages}
+WHERE subject IN %(subjects)s AND {visible}
+ORDER BY thread, occurred_at, key, version DESC LIMIT 1 BY subject, thread, occurred_at, key

@@ -1,0 +1,1 @@
+SELECT DISTINCT position FROM {entries} WHERE subject IN %(subjects)s

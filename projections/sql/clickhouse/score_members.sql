@@ -1,0 +1,1 @@
+CREATE TEMPORARY TABLE members (customer String, subject String)

@@ -1,0 +1,1 @@
+INSERT INTO replica (build, salt) VALUES (?, ?)

@@ -1,0 +1,11 @@
+DELETE FROM ledger;
+DELETE FROM registers;
+DELETE FROM thread_messages;
+DELETE FROM identifiers;
+DELETE FROM identifier_shares;
+DELETE FROM claims;
+DELETE FROM claim_shares;
+DELETE FROM topics_read;
+DELETE FROM markers;
+DELETE FROM pending;
+DELETE FROM positions WHERE name <> 'folded';

@@ -1,0 +1,1 @@
+DELETE FROM claim_shares WHERE subject = :subject AND position < :position RETURNING lesser, greater

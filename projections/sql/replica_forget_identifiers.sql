@@ -1,0 +1,1 @@
+DELETE FROM identifier_shares WHERE subject = :subject AND position < :position RETURNING id

@@ -1,0 +1,1 @@
+DELETE FROM ledger WHERE subject = :subject AND position < :position

@@ -1,0 +1,1 @@
+DELETE FROM registers WHERE subject = :subject AND position < :position

@@ -1,0 +1,1 @@
+DELETE FROM thread_messages WHERE subject = :subject AND position < :position

@@ -1,0 +1,2 @@
+INSERT OR REPLACE INTO identifier_shares (id, subject, first_seen, last_seen, touchpoints, position)
+VALUES (?, ?, ?, ?, ?, ?)

@@ -1,0 +1,1 @@
+UPDATE identifiers SET changed = :changed WHERE id IN (SELECT value FROM json_each(:ids))

@@ -1,0 +1,1 @@
+UPDATE identifiers SET shared = 0 WHERE id IN (SELECT value FROM json_each(?))

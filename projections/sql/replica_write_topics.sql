@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO topics_read (topic, part, next) VALUES (?, ?, ?)

@@ -1,0 +1,81 @@
+"""The ends of topics, and how far a group has come: what a worker looks at beside the records it is given."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Self
+
+from kafka import KafkaConsumer, TopicPartition
+
+from touchbook.errors import BrokerUnavailable
+from touchbook.streams.backends.kafka import KafkaPlace, reaching
+
+READ_SECONDS = 10.0
+
+
+class KafkaTails:
+    """See `published.Tails`. Any thread may use it, one at a time."""
+
+    def __init__(self, place: KafkaPlace, group: str | None = None) -> None:
+        self._place = place
+        self._group = group
+        self._lock = threading.Lock()
+        self._client: KafkaConsumer | None = None
+
+    def ends(self, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        asked = [TopicPartition(*place) for place in places]
+        with self._lock, reaching():
+            found = self._consumer().end_offsets(asked) if asked else {}
+        return {(one.topic, one.partition): end for one, end in found.items()}
+
+    def lag(self, places: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
+        """How many records of each (topic, part) the group has not acknowledged."""
+        asked = [TopicPartition(*place) for place in places]
+        if not asked:
+            return {}
+        with self._lock, reaching():
+            client = self._consumer()
+            done = {one: client.committed(one) for one in asked}
+            ends = client.end_offsets(asked)
+            begins = client.beginning_offsets([one for one in asked if done[one] is None])
+        return {
+            (one.topic, one.partition): max(ends[one] - (begins[one] if done[one] is None else done[one]), 0)
+            for one in asked
+        }
+
+    def read(self, topic: str, part: int, start: int, end: int) -> Sequence[tuple[bytes, bytes | None]]:
+        """Keys and values of what is there from one offset to before another; what was compacted away is missing."""
+        there = TopicPartition(topic, part)
+        found: list[tuple[bytes, bytes | None]] = []
+        with self._lock, reaching():
+            client = self._consumer()
+            client.assign([there])
+            client.seek(there, max(start, client.beginning_offsets([there])[there]))
+            deadline = time.monotonic() + READ_SECONDS
+            while client.position(there) < end:
+                for record in client.poll(timeout_ms=500).get(there, ()):
+                    if record.offset < end:
+                        found.append((record.key or b"", record.value))
+                if time.monotonic() > deadline:
+                    raise BrokerUnavailable("brokers give nothing of what they say is there")
+            client.unsubscribe()
+        return found
+
+    def close(self) -> None:
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _consumer(self) -> KafkaConsumer:
+        if self._client is None:
+            self._client = self._place.consumer(group_id=self._group)
+        return self._client

@@ -1,0 +1,1 @@
+DELETE FROM access_keys WHERE id = ?;

@@ -1,0 +1,1 @@
+SELECT value FROM said WHERE name = ?;

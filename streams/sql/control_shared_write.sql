@@ -1,0 +1,1 @@
+INSERT INTO said (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value;

@@ -1,0 +1,1 @@
+SELECT in_step FROM followed_at WHERE one = 1;

@@ -1,0 +1,1 @@
+SELECT topic, part, next FROM followed;

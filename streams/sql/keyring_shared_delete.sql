@@ -1,0 +1,1 @@
+DELETE FROM data_keys WHERE owner GLOB '~*';

@@ -1,0 +1,1 @@
+SELECT key FROM set_aside WHERE key IN (SELECT value FROM json_each(?));

@@ -1,0 +1,51 @@
+"""One broker and one ClickHouse for each pytest process, started by the first test that asks; a place of its own in
+them for each test."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers.clickhouse import ClickHouse
+from tests.servers.kafka import Kafka
+
+if TYPE_CHECKING:
+    from touchbook.streams.backends.kafka import KafkaPlace
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """With its secure listeners too."""
+    with Kafka(tmp_path_factory.mktemp("kafka"), sasl=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    with ClickHouse(tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server
+
+
+@pytest.fixture
+def kafka(kafka_server: Kafka) -> KafkaPlace:
+    """A prefix that no other test has. The broker runs, whatever the test before did to it."""
+    from touchbook.streams.backends.kafka import KafkaPlace
+
+    kafka_server.start()
+    return KafkaPlace(bootstrap=(kafka_server.bootstrap,), prefix=_fresh())
+
+
+@pytest.fixture
+def clickhouse(clickhouse_server: ClickHouse) -> Iterator[str]:
+    """The URL of an empty database, dropped afterwards."""
+    database = _fresh()
+    clickhouse_server.start().execute(f"CREATE DATABASE {database}")
+    yield clickhouse_server.url(database)
+    clickhouse_server.start().execute(f"DROP DATABASE {database}")
+
+
+def _fresh() -> str:
+    return f"t{secrets.token_hex(4)}"
