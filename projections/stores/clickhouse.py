@@ -5,6 +5,7 @@ The only module that knows the driver. A connection of the driver's is for one t
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -37,6 +38,9 @@ MEMORY_TO_SORT = 256 * 1024 * 1024
 sql = partial(statement_of, "touchbook.projections")
 Asked = Mapping[str, Any]
 NOTHING: Asked = {}
+
+# The driver tells of every failed attempt with a traceback, where we say once what is wrong.
+logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
 
 class Asking(Protocol):

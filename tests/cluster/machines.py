@@ -152,14 +152,6 @@ class Working(Process):
             return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
         return False
 
-    def total(self, name: str) -> float:
-        """A counter of its own since its start; 0 while it cannot be asked."""
-        with suppress(httpx.HTTPError):
-            for line in httpx.get(f"{self.url}/metrics", timeout=5).text.splitlines():
-                if line.startswith(f"touchbook_worker_{name} "):
-                    return float(line.split()[1])
-        return 0.0
-
 
 @dataclass
 class Machines:
@@ -216,30 +208,6 @@ class Machines:
     def close(self) -> None:
         for process in self.processes:
             process.kill()
-
-
-@dataclass
-class OneMachine:
-    """The other shape, in one process over one directory."""
-
-    folder: Path
-
-    def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.directory = self.folder / "book"
-        self.server = Serving("one-machine", self.directory, {}, self.folder / "one-machine.log")
-
-    def run(self, *words: str) -> dict[str, Any]:
-        return said(list(words), self.directory, {})
-
-    def key(self, role: str, source: str, *more: str) -> str:
-        return str(self.run("keys", "create", "--role", role, "--source", source, *more)["key"])
-
-    def digest(self) -> dict[str, str]:
-        return self.run("digest")
-
-    def close(self) -> None:
-        self.server.kill()
 
 
 def said(words: list[str], directory: Path, environment: Mapping[str, str]) -> dict[str, Any]:
