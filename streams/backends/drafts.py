@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -131,7 +132,7 @@ class Queue:
             raise JournalUnavailable(self._closed)
 
 
-class Drafting:
+class Drafting(ABC):
     """The half of a journal that takes what is appended and opens what is read. See `Journal`."""
 
     def __init__(self, keyring: Keyring) -> None:
@@ -139,9 +140,9 @@ class Drafting:
         self._identity_key = keyring.identity_key
 
     @property
+    @abstractmethod
     def _queue(self) -> Queue:
         """Where a writer takes from. Raises JournalUnavailable in a journal that was opened to be read only."""
-        raise NotImplementedError
 
     def append(self, touchpoints: Sequence[Touchpoint]) -> Future[list[Appended]]:
         future = pending()
