@@ -62,6 +62,7 @@ LAG_SECONDS = 2.0
 TICK_SECONDS = 0.1
 SELDOM = (50_000, 20, 100)
 """How much is made before Python looks for cycles among it: what folding makes and drops holds none."""
+ENDING = (signal.SIGTERM, signal.SIGINT)
 LEAVE_SECONDS = 1.0
 """What is left of the time to stop when the process is ended whatever it is at."""
 
@@ -139,22 +140,27 @@ class _Working:
         self._door: WorkerDoor | None = None
 
     def run(self) -> int:
+        if self._owns_process:  # the loop's own handlers begin later, and end before everything is closed
+            for number in ENDING:
+                signal.signal(number, lambda *_: self._ask())
         self._open_door()
         try:
             asyncio.run(self._work())
         finally:
+            ends = self._owns_process and (self._asked.is_set() or self._ended_because is not None)
+            for number in ENDING if self._owns_process else ():
+                signal.signal(number, signal.SIG_IGN if ends else signal.SIG_DFL)
             if self._door is not None:
                 self._door.close()
             for group in self._groups:
                 group.close()
-            ends = self._owns_process and (self._asked.is_set() or self._ended_because is not None)
             if self._deadline is not None and not ends:
                 self._deadline.cancel()
         return 0 if self._ended_because is None else 1
 
     async def _work(self) -> None:
         if self._owns_process:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in ENDING:
                 asyncio.get_running_loop().add_signal_handler(number, self._ask)
         starting = [asyncio.create_task(group.start()) for group in self._groups]
         looking = asyncio.create_task(self._look_on())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -303,3 +305,21 @@ def ingress_lag(plan: Plan, source: str) -> int:
 
 def set_aside(door: Opened) -> list[SetAside]:
     return door.control.list_set_aside(limit=500)[0]
+
+
+def test_asked_to_stop_before_it_listens_or_after_it_left_it_still_ends_as_asked() -> None:
+    at_both_ends = """
+import signal
+from touchbook.streams import faust_worker
+from touchbook.streams.faust_worker import WorkerParts, WorkerSettings, run_worker
+class Working(faust_worker._Working):
+    def _open_door(self):
+        self._door = self
+        signal.raise_signal(signal.SIGTERM)
+    def close(self):
+        signal.raise_signal(signal.SIGTERM)
+faust_worker._Working = Working
+parts = WorkerParts(None, "build", None, None, None, None, None)
+raise SystemExit(run_worker(parts, WorkerSettings()))
+"""
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", at_both_ends], timeout=60).returncode == 0

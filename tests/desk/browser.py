@@ -1,0 +1,87 @@
+"""A real browser before a real server: pages that fail their test when anything goes wrong in them unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Route,
+    sync_playwright,
+)
+
+from tests.servers import machine
+
+WIDE, NARROW = (1280, 1000), (400, 860)
+SECONDS_TO_APPEAR = 10
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--force-color-profile=srgb")
+_GRAVE = ("serious", "critical")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium without a window. Skips the test, or fails it in CI, where there is none."""
+    path = machine.program("chromium", "chromium")
+    playwright: Playwright = sync_playwright().start()
+    try:
+        browser = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
+        yield browser
+        browser.close()
+    finally:
+        playwright.stop()
+
+
+@dataclass
+class Watched:
+    """A browser context that reaches one server and nothing else, and what went wrong in its pages."""
+
+    context: BrowserContext
+    server: str
+    wrong: list[str] = field(default_factory=list)
+    forgiven: tuple[str, ...] = ()
+    """Parts of complaints that the test itself provokes, as a broken connection."""
+
+    def page(self) -> Page:
+        page = self.context.new_page()
+        page.set_default_timeout(SECONDS_TO_APPEAR * 1000)
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        return page
+
+    def complaints(self) -> list[str]:
+        return [one for one in self.wrong if not any(part in one for part in self.forgiven)]
+
+    def watch(self) -> None:
+        self.context.route("**/*", self._only_ours)
+
+    def _only_ours(self, route: Route) -> None:
+        if route.request.url.startswith((self.server, "data:", "blob:")):
+            route.continue_()
+        else:
+            self.wrong.append(f"asked another server: {route.request.url}")
+            route.abort()
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in (
+            "error",
+            "warning",
+        ):  # a breach of the Content-Security-Policy is an error here too
+            self.wrong.append(f"{message.type}: {message.text}")
+
+
+def grave_faults(page: Page) -> list[str]:
+    """What axe calls serious or critical in the page as it stands, one line each."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {one['help']} at {node['target']}"
+        for one in found
+        if one["impact"] in _GRAVE
+        for node in one["nodes"]
+    ]
