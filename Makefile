@@ -5,16 +5,18 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
+# Tests start hundreds of processes: what one has compiled the others take.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install
-WORKERS ?= 2
+WORKERS ?= 6
 LOCK := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help demo cluster test check format lint types layers pytest bench overload faults fuzz reference schemas lock clean
+.PHONY: help demo cluster test check format lint types layers pytest long bench overload faults fuzz reference schemas lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,7 +46,10 @@ layers: $(VENV)/.test .types ## Arrows between the layers point one way
 	PYTHONPATH=.types $(BIN)/lint-imports
 
 pytest: $(VENV)/.test ## The tests; ARGS="-k name" for some of them
-	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+long: $(VENV)/.test ## The tests that take too long for every change
+	$(BIN)/pytest -m long $(ARGS)
 
 bench: $(VENV)/.test ## How fast it is here, beside plain baselines of the same run
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -43,6 +43,7 @@ class Row:
     key_in_body: bool = False
 
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ANYONE = Row(anyone=True)
 EVERY_ROLE = Row(frozenset(ROLES))
 PUBLISHERS = Row(frozenset({"publish", "channel", "agent"}))
@@ -51,6 +52,9 @@ SCORE_READERS = Row(frozenset({"agent", "read-scores"}))
 ADMINS = Row(frozenset({"admin"}))
 
 CUSTOMER = "/v1/customers/{ref}"
+CARD = "/desk/customers/{id}"
+AT_THE_DESK = frozenset({"agent", "admin"})
+WITH_CUSTOMERS = frozenset({"agent"})
 
 TABLE: Mapping[str, Row] = {
     **{f"POST {path}": Row(PUBLISHERS.roles, key_in_body=True) for path in SEGMENT_PATHS},
@@ -91,6 +95,47 @@ TABLE: Mapping[str, Row] = {
 }
 
 
+DESK: Mapping[str, frozenset[str] | None] = {
+    "GET /": None,
+    "GET /desk": None,
+    "GET /desk/": None,
+    "GET /desk/sign-in": None,
+    "POST /desk/sign-in": None,
+    "POST /desk/sign-out": AT_THE_DESK,
+    "POST /desk/preferences": None,
+    "GET /desk/static/{path:path}": None,
+    "GET /desk/overview": AT_THE_DESK,
+    "GET /desk/overview/live": AT_THE_DESK,
+    "POST /desk/set-aside/redrive": AT_THE_DESK,
+    "GET /desk/scorecards": AT_THE_DESK,
+    "POST /desk/scorecards/backtest": AT_THE_DESK,
+    "POST /desk/find": WITH_CUSTOMERS,
+    f"GET {CARD}": WITH_CUSTOMERS,
+    f"GET {CARD}/about": WITH_CUSTOMERS,
+    f"GET {CARD}/now": WITH_CUSTOMERS,
+    f"GET {CARD}/standing": WITH_CUSTOMERS,
+    f"POST {CARD}/reveal/{{member}}": WITH_CUSTOMERS,
+    f"GET {CARD}/scores": WITH_CUSTOMERS,
+    f"GET {CARD}/lines": WITH_CUSTOMERS,
+    f"GET {CARD}/scores/{{name}}": WITH_CUSTOMERS,
+    f"GET {CARD}/scores/{{name}}/if": WITH_CUSTOMERS,
+    f"GET {CARD}/scores/{{name}}/without/{{key}}": WITH_CUSTOMERS,
+    f"GET {CARD}/scores/{{name}}/with/{{signal}}": WITH_CUSTOMERS,
+    f"POST {CARD}/note": WITH_CUSTOMERS,
+    f"GET {CARD}/mood": WITH_CUSTOMERS,
+    f"POST {CARD}/mood": WITH_CUSTOMERS,
+    f"POST {CARD}/acknowledge": WITH_CUSTOMERS,
+    f"GET {CARD}/linking": WITH_CUSTOMERS,
+    f"POST {CARD}/linking": WITH_CUSTOMERS,
+    f"GET {CARD}/timeline": WITH_CUSTOMERS,
+    f"GET {CARD}/touchpoints/{{key}}": WITH_CUSTOMERS,
+    f"GET {CARD}/count": WITH_CUSTOMERS,
+    f"GET {CARD}/live": WITH_CUSTOMERS,
+    **{f"{method} /desk/{{path:path}}": None for method in METHODS},  # to be told that there is nothing
+}
+"""The agents' page, which asks for a session instead of a key: with keys of these roles. None: it is for everybody."""
+
+
 class Gate:
     """Stands before one route and lets through whom the table names."""
 
@@ -113,6 +158,18 @@ class Gate:
             seen.key = self._control.find_key(secret) if secret else None
             if seen.key is not None or not row.key_in_body:
                 self._rates.pass_one(allow(row, seen.key, scope["query_string"]))
+        await self._app(scope, receive, send)
+
+
+class Named:
+    """Tells the log by which route a request is answered that asks for its key itself."""
+
+    def __init__(self, app: ASGIApp, route: str) -> None:
+        self._app = app
+        self._route = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen_of(scope).route = self._route
         await self._app(scope, receive, send)
 
 

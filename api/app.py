@@ -12,8 +12,9 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import touchbook
-from touchbook.api import customers, docs, doors, erasure, operators, scores
-from touchbook.api.access import TABLE, Gate, Row
+from touchbook.api import customers, desk, docs, doors, erasure, operators, scores
+from touchbook.api.access import DESK, TABLE, Gate, Named, Row
+from touchbook.api.desk.pages import DeskRoute
 from touchbook.api.edge import Edge, log_no_paths
 from touchbook.api.limits import UNLIMITED, Limits, Rates
 from touchbook.api.openapi import Operation, describe
@@ -74,6 +75,7 @@ def create_app(book: Book) -> FastAPI:
             *operators.routes(),
             *erasure.routes(),
             *docs.routes(),
+            *desk.routes(book),
         ]
     )
     for route in app.routes:
@@ -118,10 +120,22 @@ def guard(route: BaseRoute, book: Book, rates: Rates = UNLIMITED) -> None:
     """Puts the gate before a route, and before the gate of a door the counter of what is refused there."""
     if not isinstance(route, Route):
         raise LookupError(f"{route} is no single route, so no row can say who may use it")
+    if isinstance(route, DeskRoute):
+        check_desk(route)
+        route.app = Named(route.app, route.path)
+        return
     rows = {method: row_of(method, route.path) for method in route.methods or ()}
     route.app = Gate(route.app, route.path, rows, book.control, rates)
     if "POST" in rows and route.path in doors.PATHS:
         route.app = doors.Counted(route.app, book.metrics)
+
+
+def check_desk(route: DeskRoute) -> None:
+    """Raises LookupError where the table does not say of a route of the desk what the route itself does."""
+    for method in (route.methods or set()) - {"HEAD"}:
+        name = f"{method} {route.path}"
+        if name not in DESK or DESK[name] != route.roles:
+            raise LookupError(f"{name}: the access table does not say the same about who may use it")
 
 
 def row_of(method: str, path: str) -> Row:

@@ -22,7 +22,7 @@ from touchbook.api.paths import decoded
 from touchbook.api.reads import Asked, answer, changed, moment
 from touchbook.errors import TouchbookError
 from touchbook.schemas.details import Direction, Purpose
-from touchbook.timeline import TimelineFilters
+from touchbook.timeline import TimelineFilters, named
 
 PING_SECONDS = 15
 """A stream says at least so often that it is alive."""
@@ -82,9 +82,9 @@ async def filters(
     ] = "agent",
 ) -> TimelineFilters:
     return TimelineFilters(
-        channel=channel,
-        family=family,
-        type=type,
+        channels=named(channel),
+        families=named(family),
+        types=named(type),
         thread=thread,
         direction=direction,
         from_at=moment("from", from_),

@@ -211,13 +211,15 @@ def head_of(request: bytes) -> bytes:
 
 
 class Limits:
-    """All limits of one application: two rooms, so that neither who publishes nor who reads can shut the other out."""
+    """All limits of one application: three rooms, so that nobody shuts the others out: who publishes, who reads, and
+    who waits until a read shows what was published, which costs little more than the place."""
 
     def __init__(self, book: Book) -> None:
         settings = book.settings
         self.settings: Settings = settings
         self.publishing = Room(settings.max_in_flight, settings.max_delay, lambda: _closed(book))
         self.reading = Room(settings.max_reads, settings.max_delay)
+        self.waiting = Room(settings.max_waits, settings.max_delay)
         self.rates = Rates(settings.key_rate, settings.key_rates, settings.key_burst)
         self.slices = Slices()
         self.threads = CapacityLimiter(THREADS)
@@ -234,7 +236,7 @@ class Limits:
         book.metrics.watch("receiving_bytes", "Bytes of request bodies held now", lambda: self.receiving)
 
     def in_flight(self) -> int:
-        return self.publishing.taken + self.reading.taken
+        return self.publishing.taken + self.reading.taken + self.waiting.taken
 
     def overfull(self) -> bool:
         """More bytes of bodies are held than may be."""

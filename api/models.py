@@ -969,7 +969,9 @@ _ERASURE: dict[str, Any] = {
         "entries": 12,
         "ledger": 31,
         "registers": 5,
+        "search": 2,
         "thread_messages": 2,
+        "unanswered": 0,
         "claims": 3,
         "identifiers": 1,
     },
@@ -992,7 +994,9 @@ class ErasedRows(Answer, json_schema_extra=_example(_ERASURE["rows"])):
     entries: int
     ledger: int
     registers: int
+    search: int = 0
     thread_messages: int
+    unanswered: int = 0
     claims: int
     identifiers: int
 
@@ -1055,6 +1059,7 @@ class KeyIn(Answer):
 
     role: KeyRole
     source: str
+    name: str | None = Field(None, description="The person who gets it: the desk shows it.")
     channel: str | None = None
     origins: list[str] = Field(default_factory=list, max_length=50)
 
@@ -1063,6 +1068,7 @@ _ACCESS_KEY: dict[str, Any] = {
     "id": "a1b2c3d4e5f60718",
     "role": "publish",
     "source": "web-shop",
+    "name": None,
     "channel": "web",
     "origins": [],
     "created_at": _TIME,
@@ -1076,6 +1082,7 @@ class KeyOut(Answer):
     id: str
     role: KeyRole
     source: str
+    name: str | None
     channel: str | None
     origins: list[str]
     created_at: Time

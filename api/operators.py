@@ -126,7 +126,7 @@ async def create_key(request: Request) -> Response:
     wanted = await read_model(request, models.KeyIn)
     control = _book(request).control
     key, secret = await run_sync(
-        control.create_key, wanted.role, wanted.source, wanted.channel, tuple(wanted.origins)
+        control.create_key, wanted.role, wanted.source, wanted.channel, tuple(wanted.origins), wanted.name
     )
     return json_answer({**_shown(key), "key": secret}, status=201)
 
@@ -223,6 +223,7 @@ def _shown(key: AccessKey) -> dict[str, Any]:
         "id": key.id,
         "role": key.role,
         "source": key.source,
+        "name": key.name,
         "channel": key.channel,
         "origins": list(key.origins),
         "created_at": rfc3339(key.created_at),

@@ -108,17 +108,23 @@ def invalid(errors: Sequence[Any]) -> Response:
 
 
 def of_bug(scope: Scope, error: BaseException) -> Response:
-    """An error of ours: the answer carries an id, and the log has the id with the place. An exception's own words may
-    quote a customer, so only its type and place are logged."""
-    id = secrets.token_hex(8)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames[-8:]))
-    logger.error("failure %s: %s on %s: %s", id, type(error).__name__, seen_of(scope).route, place)
+    """An error of ours: the answer carries an id, under which the log tells more."""
+    id = log_failure(scope, error)
     message = (
         "something failed on our side; send it again with the same ids, and if it fails again "
         f"give the operator this id: {id}"
     )
     return problem(500, "internal_error", message, id=id)
+
+
+def log_failure(scope: Scope, error: BaseException) -> str:
+    """Logs an error of ours with its place, and answers the id it is logged under. An exception's own words may quote a
+    customer, so only its type and place are logged."""
+    id = secrets.token_hex(8)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames[-8:]))
+    logger.error("failure %s: %s on %s: %s", id, type(error).__name__, seen_of(scope).route, place)
+    return id
 
 
 class Failures:
@@ -132,7 +138,7 @@ class Failures:
             await self._app(scope, receive, send)
         except Exception as error:
             if seen_of(scope).status:
-                of_bug(scope, error)  # for the log alone
+                log_failure(scope, error)
                 return
             answer = of_ours(scope, error) if isinstance(error, TouchbookError) else of_bug(scope, error)
             await answer(scope, receive, send)

@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from touchbook.api.access import CUSTOMER, SEGMENT_PATHS, secret_of
+from touchbook.api.access import SEGMENT_PATHS, secret_of
 from touchbook.api.edge import HEADERS, WHOLE
 from touchbook.api.framing import StrictFraming
 from touchbook.api.limits import PACKED, PLACE, STOPPING, Limits, Place, Room, head_of
@@ -39,8 +39,9 @@ STOPPING_SECONDS = 3
 PUBLISHING = frozenset(path.encode() for path in (*SEGMENT_PATHS, "/v1/events"))
 ALWAYS = frozenset({b"/healthz", b"/readyz", b"/metrics"})
 """What operators ask to find out whether the server is well: never turned away."""
-STREAM = f"{CUSTOMER}/timeline/stream".rpartition("}")[2].encode()
-"""How the path of a live stream ends, which holds no place: it is never done."""
+STREAM_BEGINS = (b"/v1/customers/", b"/desk/customers/")
+STREAM_ENDS = (b"/timeline/stream", b"/live")
+"""How the paths of live streams begin and end, which hold no place: they are never done."""
 
 
 def ready_made(refused: Refused, *, keep_alive: bool = False, content: bool = True) -> bytes:
@@ -204,7 +205,8 @@ class Protocol(StrictFraming):
         self._active = cycle
         scope: Any = cycle.scope
         room = self._room_for(scope)
-        stream = scope["raw_path"].endswith(STREAM)
+        path = scope["raw_path"]
+        stream = path.endswith(STREAM_ENDS) and path.startswith(STREAM_BEGINS)
         if room is self._limits.publishing:
             scope[WHOLE] = partial(self._whole, cycle)
         if self._stopping:  # it came with an earlier one, which has been answered
@@ -230,7 +232,10 @@ class Protocol(StrictFraming):
         path = scope["raw_path"]
         if path in PUBLISHING and scope["method"] == "POST":
             return self._limits.publishing
-        return None if path in ALWAYS else self._limits.reading
+        if path in ALWAYS:
+            return None
+        waits = b"min_position=" in scope["query_string"] and header_of(scope, b"prefer") is not None
+        return self._limits.waiting if waits else self._limits.reading
 
     def _turn_away(self, cycle: RequestResponseCycle, why: Refused) -> str:
         """Returns the source for which it was counted."""

@@ -20,7 +20,19 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.table import HEAD, Row, cells, compared, line, save, saved_as, say
 
-AREAS = ("append", "doors", "fold", "overload", "scores", "reads", "visible", "start", "optimised", "cluster")
+AREAS = (
+    "append",
+    "doors",
+    "fold",
+    "overload",
+    "scores",
+    "reads",
+    "visible",
+    "start",
+    "optimised",
+    "desk",
+    "cluster",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

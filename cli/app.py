@@ -8,6 +8,7 @@ import typer
 
 import touchbook
 from touchbook.cli import (
+    audit,
     backup,
     config,
     copy,
@@ -69,5 +70,6 @@ app.command()(copy.copy)
 app.add_typer(scorecard.app, name="scorecard")
 app.add_typer(set_aside.app, name="set-aside")
 app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
 app.add_typer(topics.app, name="topics")
 app.add_typer(config.app, name="config")

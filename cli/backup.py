@@ -33,8 +33,9 @@ def backup(
 ) -> None:
     """Back up a data directory, also beside a running server.
 
-    Journal, keyring, access keys, what is set aside and the receipts of erasures, as of one position. Projections are
-    folded again by a restore. The master key and the list of destroyed keys need a safe place of their own.
+    Journal, keyring, access keys, what is set aside, receipts of erasures and the audit trail, as of one position.
+    Projections are folded again by a restore. The master key and the list of destroyed keys need a safe place of their
+    own.
     """
     from touchbook.streams.backends.sqlite_keyring import MASTER_KEY_FILE
     from touchbook.streams.backup import back_up

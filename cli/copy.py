@@ -41,7 +41,8 @@ def copy(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a journal of one machine into Kafka: touchpoints, keys, access keys, receipts, what was set aside.
+    """Copy a journal of one machine into Kafka: touchpoints, keys, access keys, receipts, what was set aside, and
+    the audit trail.
 
     Makes the topics. Customers keep their permanent ids, and digests of both sides are equal once workers have folded
     the copy. Cut short, it goes on where it was. Works beside a server that goes on writing: stop the doors, run it

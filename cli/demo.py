@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -33,6 +36,8 @@ FEWEST = 24
 LIVE_PAUSE = (1.0, 2.0)
 """Seconds between two live touchpoints, from and to."""
 SEED = 8750
+AGENT = "Ines Costa"
+"""Who has the agent's key."""
 
 
 def demo(
@@ -49,22 +54,25 @@ def demo(
         bool, typer.Option(help="Go on with live touchpoints, one every second or two.")
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Another number tells another story.")] = SEED,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the desk in the browser.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show it working: a server on this machine with a believable history of a few hundred invented customers.
 
     Everything comes in through the HTTP doors, part of it by Segment's own client. What to open and to try is printed,
-    access keys too: they open this demo on this machine, nothing else. Ctrl-C stops all of it and leaves nothing
-    behind, unless --keep or --data.
+    the agents' desk first, and access keys: they open this demo on this machine, nothing else. Ctrl-C stops all of it
+    and leaves nothing behind, unless --keep or --data.
     """
     with interruptible(), data_directory(data, keep=keep) as directory:
         try:
-            _run(directory, customers, port, trickle, seed, as_json)
+            _run(directory, customers, port, trickle, seed, open_browser, as_json)
         except KeyboardInterrupt:
             say("")
 
 
-def _run(directory: Path, customers: int, port: int, trickle: bool, seed: int, as_json: bool) -> None:
+def _run(
+    directory: Path, customers: int, port: int, trickle: bool, seed: int, open_browser: bool, as_json: bool
+) -> None:
     from touchbook.cli.serve import running
     from touchbook.cli.story import Live, history
     from touchbook.cli.telling import Services, keys_for_services
@@ -79,6 +87,8 @@ def _run(directory: Path, customers: int, port: int, trickle: bool, seed: int, a
         with Services(server.url, keys_for_services(server.book.control)) as services:
             shown = _publish(server, services, story)
             (show_json if as_json else show)(shown)
+            if open_browser:
+                open_in_browser(shown["desk"])
             _live(services, Live(story.cast, seed)) if trickle else _wait()
 
 
@@ -103,9 +113,10 @@ def _publish(server: Running, services: Services, story: Story) -> dict[str, Any
     total = server.book.metrics.total
     return {
         "url": server.url,
+        "desk": f"{server.url}/desk",
         "docs": f"{server.url}/docs",
         "data": str(server.book.settings.data),
-        "customers": len(story.cast),
+        "customers": len(story.customers),
         "channels": len({told.shown_channel for told in story.told}),
         "sources": len(SOURCES),
         "touchpoints": {"sent": len(story.told), **{name: total(name) for name in COUNTED}},
@@ -136,7 +147,9 @@ def _reading_keys(server: Running) -> dict[str, str]:
         "agent": "desk",
         "admin": "operations",
     }
-    return {role: server.book.control.create_key(role, source)[1] for role, source in readers.items()}
+    create = server.book.control.create_key
+    named = {"agent": AGENT}
+    return {role: create(role, source, name=named.get(role))[1] for role, source in readers.items()}
 
 
 def _curl_lines(url: str, keys: dict[str, str], story: Story) -> list[str]:
@@ -170,6 +183,7 @@ def show(shown: dict[str, Any]) -> None:
     for failure in shown["failures"][:5]:
         console.print(f"Not delivered: {failure}", style="red")
     console.print("\nOpen", style="bold")
+    console.print(f"  {shown['desk']}   the agents' desk: sign in with the agent's key below")
     console.print(f"  {shown['docs']}   every route, to be tried in the browser: Authorize with a key below")
     console.print(
         "\nKeys (shown because this is a demo that listens on this machine alone; elsewhere keep them secret)",
@@ -181,12 +195,21 @@ def show(shown: dict[str, Any]) -> None:
     for line in shown["curl"]:
         console.print(f"  {line}")
     console.print(
-        "\nCustomers worth a look (an agent's key reads their timelines, also with Accept-Language: ru)",
+        "\nCustomers worth a look (find them in the desk by name; an agent's key reads their timelines over HTTP too)",
         style="bold",
     )
     for star in shown["look_at"]:
         console.print(f"  {star['ref']:<16} {star['name']:<24} {star['what']}")
     console.print("\nCtrl-C stops everything.", style="bold")
+
+
+def open_in_browser(address: str) -> None:
+    """Where there is one with windows; one in this terminal would take it away from the demo."""
+    windows = (
+        sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if not (windows and webbrowser.open(address)):
+        say(f"there is no browser to open here; open {address} in yours")
 
 
 def _live(services: Services, live: Live) -> None:

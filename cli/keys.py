@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Create, list and revoke access keys.")
 
-COLUMNS = ("id", "role", "source", "channel", "origins", "created", "revoked")
+COLUMNS = ("id", "role", "source", "name", "channel", "origins", "created", "revoked")
 
 
 @app.command()
@@ -37,13 +37,17 @@ def create(
             help="A web origin that may send it from a browser, which makes the key public; may be repeated.",
         ),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="The person who gets it: shown in the desk, and beside what he does there."),
+    ] = None,
     data: Data = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Create an access key. It is shown once and kept nowhere."""
     with _control(settings_of(config, data=data), make=True) as control:
-        key, secret = control.create_key(role, source, channel, tuple(origin or ()))
+        key, secret = control.create_key(role, source, channel, tuple(origin or ()), name)
     if as_json:
         show_json({"key": secret, **_shown(key)})
         return
@@ -111,6 +115,7 @@ def _shown(key: AccessKey) -> dict[str, Any]:
         "id": key.id,
         "role": key.role,
         "source": key.source,
+        "name": key.name,
         "channel": key.channel,
         "origins": list(key.origins),
         "created_at": rfc3339(key.created_at),
@@ -119,4 +124,4 @@ def _shown(key: AccessKey) -> dict[str, Any]:
 
 
 def _cells(key: dict[str, Any]) -> list[object]:
-    return [*list(key.values())[:4], " ".join(key["origins"]), key["created_at"], key["revoked_at"]]
+    return [*list(key.values())[:5], " ".join(key["origins"]), key["created_at"], key["revoked_at"]]

@@ -239,12 +239,12 @@ class _InDirectory:
 
     def timeline(self, query: Query, language: Language, limit: int, cursor: str | None) -> dict[str, Any]:
         from touchbook.api.reads import moment
-        from touchbook.timeline import TimelineFilters
+        from touchbook.timeline import TimelineFilters, named
 
         filters = TimelineFilters(
-            channel=query["channel"],
-            family=query["family"],
-            type=query["type"],
+            channels=named(query["channel"]),
+            families=named(query["family"]),
+            types=named(query["type"]),
             thread=query["thread"],
             direction=query["direction"],
             from_at=moment("from", query["from"]),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from touchbook.cli.exits import FAILED, Commands, WrongUse
-from touchbook.cli.options import AsJson, Config, Data, day_at, settings_of
+from touchbook.cli.options import AsJson, Config, Data, JournalAt, ProjectionsAt, day_at, settings_of
 from touchbook.cli.output import progress, say, show_json, show_rows
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def backtest(
         ),
     ] = None,
     data: Data = None,
+    journal: JournalAt = None,
+    projections: ProjectionsAt = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -91,18 +93,22 @@ def backtest(
 
     Who changes tier, how the values lie before and after, and the ten who gain and lose most with the reasons.
     Customers are named by their permanent ids. Works beside a running server and changes nothing; where none runs, what
-    waits to be folded is folded first, as before every read.
+    waits to be folded is folded first, as before every read. With --projections in ClickHouse that does the counting.
     """
     from touchbook.cli.upkeep import caught_up, reading
     from touchbook.projections.backtest import back_test
 
-    settings, on = settings_of(config, data=data), day_at(at)
+    settings = settings_of(config, data=data, journal=journal, projections=projections)
+    on = day_at(at)
     candidate = _read(file, settings, strictly=True)
     with reading(settings) as book, _lines_into(each) as write, progress("scoring", "customers") as tell:
         live = book.scorecards.named(against) if against else book.scorecards.get(candidate.name)
         caught_up(book)
         with book.projections.reading() as reader:
-            found = back_test(reader, candidate, live, on, write, lambda done: tell(done, None, done))
+            scoring = book.scoring and book.scoring(reader, candidate, live, on)
+            found = back_test(
+                reader, candidate, live, on, write, lambda done: tell(done, None, done), scoring
+            )
     if as_json:
         show_json(found)
         return

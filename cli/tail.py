@@ -22,7 +22,7 @@ from touchbook.cli.output import say, show_json, show_line
 if TYPE_CHECKING:
     from touchbook.cli.remote import Server
     from touchbook.projections.customers import Customer
-    from touchbook.timeline import Entry, TimelineFilters
+    from touchbook.timeline import Entry
     from touchbook.wiring import Book
 
 Item = dict[str, Any]
@@ -260,13 +260,13 @@ class _OneHere:
     ) -> None:
         from touchbook.cli.upkeep import caught_up
         from touchbook.projections.cursors import stream_token
-        from touchbook.timeline import TimelineFilters
+        from touchbook.timeline import TimelineFilters, named
 
         caught_up(book)
         self._book, self._ref, self._language = book, ref, language
         self._source = wanted["source"]
-        self._filters: TimelineFilters = TimelineFilters(
-            **{name: value for name, value in wanted.items() if name != "source"}  # type: ignore[arg-type]
+        self._filters = TimelineFilters(
+            channels=named(wanted["channel"]), families=named(wanted["family"]), types=named(wanted["type"])
         )
         self._token: str | None = (
             None if after is None else stream_token({0: after}, self._customer().membership)

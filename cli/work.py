@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from touchbook.cli.exits import WrongUse
-from touchbook.cli.options import Config, Data, JournalAt, ProjectionsAt, settings_of
+from touchbook.cli.options import AsJson, Config, Data, JournalAt, ProjectionsAt, settings_of
+from touchbook.cli.output import show_json
 from touchbook.cli.serve import log_to_stderr
 
 
@@ -27,12 +28,14 @@ def work(
         str | None, typer.Option(help="debug, info, warning or error.", show_default="info")
     ] = None,
     config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fold the journal on Kafka into ClickHouse, and admit what services publish straight to Kafka.
 
     Start as many as there is work for, each with a data directory of its own; they share the parts of the journal
     among them, and take over from one that ends. Stops on SIGTERM or Ctrl-C within ten seconds. Ends with 1 where it
-    makes no progress though there is work: let whatever started it start it again.
+    makes no progress though there is work: let whatever started it start it again. With --json, a line on stdout says
+    that it works, {"state": "working", "build": …, "url": …}, and one that it ends, {"state": "ending", "because": …}.
     """
     settings = settings_of(
         config,
@@ -50,4 +53,4 @@ def work(
     log_to_stderr(settings.log_level)
     from touchbook.wiring_many import work as run
 
-    sys.exit(run(settings))
+    sys.exit(run(settings, tell=show_json if as_json else lambda said: None))

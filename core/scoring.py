@@ -99,6 +99,24 @@ def score_stored(ledgers: Sequence[LedgerRows], cards: ScorecardSet, on: Day) ->
     return {card.name: _scored(card, rows, *_lines(card, rows)) for card in cards.values()}
 
 
+def values_on(ledger: Ledger, cards: ScorecardSet, days: Iterable[Day]) -> list[dict[str, int | None]]:
+    """The value of every score on each of these days, as `score_all` gives it: what a line is drawn from. What days
+    share is done once, and no tier is sought."""
+    by_signal: dict[str, list[tuple[int, int, int]]] = {}
+    for (signal, day), (count, total) in ledger.items():
+        if signal in cards.signals:
+            by_signal.setdefault(signal, []).append((day, count, total))
+    values = []
+    for on in days:
+        rows = {
+            signal: then
+            for signal, found in by_signal.items()
+            if (then := [(on - day, count, total) for day, count, total in found if day <= on])
+        }
+        values.append({card.name: _value_on(card, rows) for card in cards.values()})
+    return values
+
+
 def explain(ledger: Ledger, card: Scorecard, on: Day) -> tuple[Score, list[Contribution]]:
     """The score and its lines, which add up to its milli-points exactly.
 
@@ -221,6 +239,20 @@ def _scored(card: Scorecard, rows: Aged, lines: _Lines, parts: dict[str, int]) -
     )
 
 
+def score_told(
+    card: Scorecard,
+    milli_points: int,
+    value: int | None,
+    tier: str | None,
+    evidence: int,
+    parts: Mapping[str, int],
+) -> Score:
+    """The score of which another way of counting told so much, such as the statement of `scorecard_sql`."""
+    ranks = [name for name, _ in card.tiers]
+    next_tier = None if value is None or tier is None else _next_tier(card, ranks.index(tier), value)
+    return Score(card.name, card.version, milli_points, value, tier, next_tier, evidence, parts)
+
+
 def _next_tier(card: Scorecard, rank: int, value: int) -> NextTier | None:
     if rank + 1 == len(card.tiers):
         return None
@@ -268,6 +300,11 @@ def _rank_on(card: Scorecard, rows: Aged) -> int:
     if not _is_enough(card, _evidence(card, rows, lines)):
         return -1
     return card.rank_of(card.value.of(points))
+
+
+def _value_on(card: Scorecard, rows: Aged) -> int | None:
+    lines, points = _lines(card, rows)
+    return card.value.of(points) if _is_enough(card, _evidence(card, rows, lines)) else None
 
 
 def most_points(card: Scorecard, rows: Aged, days: int) -> dict[str, int]:

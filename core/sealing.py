@@ -115,6 +115,11 @@ class IdentityKey:
         keyed.update(named)
         return keyed.digest()[:16].hex()
 
+    def key_for(self, purpose: str) -> bytes:
+        """A key of 256 bits for something else, the same in every process with this keyring. Nothing that `id_of` is
+        given begins with NUL, so neither tells anything of the other."""
+        return hmac.digest(self.secret, b"\0" + purpose.encode(), "sha256")
+
 
 def canonical(payload: Any) -> bytes:
     """JSON in one spelling: sorted keys, no spaces, UTF-8. Equal JSON values give equal bytes.

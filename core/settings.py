@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
-from pydantic import ByteSize, Field, NonNegativeFloat
+from pydantic import ByteSize, Field, NonNegativeFloat, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -56,6 +57,9 @@ class Settings(BaseSettings):
     max_queue: int = Field(20_000, ge=1, description="Touchpoints that may wait for the journal before 503.")
     max_in_flight: int = Field(256, ge=0, description="Publishing requests answered at a time before 503.")
     max_reads: int = Field(256, ge=0, description="Reading requests answered at a time before 503.")
+    max_waits: int = Field(
+        1_024, ge=0, description="Reading requests that wait to see what was published, at a time before 503."
+    )
     max_delay: float = Field(
         0.5,
         gt=0,
@@ -171,11 +175,30 @@ class Settings(BaseSettings):
         description="A worker that Kafka does not hear of for so long loses its partitions to others.",
     )
     fold_batch: int = Field(2_000, ge=1, le=50_000, description="Most touchpoints folded in one transaction.")
+    overview_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of a core that counting all customers by tier, again and again, may take.",
+    )
+    desk_zone: str = Field(
+        "UTC",
+        description="The time zone of the agents' page, as Europe/Berlin: its days and hours are this zone's.",
+    )
     log_level: Annotated[str, NoDecode] = Field(
         "info",
         pattern="^(debug|info|warning|error)$",
         description="debug, info, warning or error. Requests that published are logged at debug, all others at info.",
     )
+
+    @field_validator("desk_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("expected the name of a time zone, as Europe/Berlin") from None
+        return name
 
     @classmethod
     def settings_customise_sources(

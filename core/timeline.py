@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +11,22 @@ from touchbook.schemas.catalogue import CATALOGUE, Plain
 from touchbook.schemas.display import Language
 from touchbook.schemas.times import rfc3339
 
+ActorKind = Literal["customer", "agent", "bot", "system"]
+Mood = Literal["negative", "positive", "neutral"]
+MOODS: tuple[Mood, ...] = ("negative", "positive", "neutral")
+"""What a touchpoint of several kinds counts as comes first."""
+MOOD_OF_SIGNAL: Mapping[str, Mood] = {
+    "complaint": "negative", "csat_bad": "negative", "ces_hard": "negative", "nps_detractor": "negative",
+    "review_negative": "negative", "stance_attacks": "negative", "bot_down": "negative",
+    "content_useless": "negative", "emotion_negative": "negative", "spam_report": "negative",
+    "csat_mid": "neutral", "ces_mid": "neutral", "nps_passive": "neutral", "review_neutral": "neutral",
+    "csat_good": "positive", "ces_easy": "positive", "nps_promoter": "positive", "review_positive": "positive",
+    "stance_defends": "positive", "mention_positive": "positive", "bot_up": "positive",
+    "content_useful": "positive", "emotion_positive": "positive",
+}  # fmt: skip
+NOISE: tuple[str, ...] = tuple(name for name, model in CATALOGUE.items() if model.display.tone == "noise")
+"""Types that crowd a timeline and say little by themselves."""
+COMPLAINT = "complaint_raised"
 ERASED, UNREADABLE = "erased", "unreadable"
 SPECIAL: Mapping[str, Mapping[Language, tuple[str, str]]] = {
     ERASED: {
@@ -47,17 +64,74 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TimelineFilters:
-    """Which entries to show; None lets all pass. `from_at` and `to_at` are milliseconds, the latter exclusive."""
+    """Which entries to show; None, and an empty tuple, let all pass. `from_at` and `to_at` are milliseconds, the latter
+    exclusive. `noise` False hides what its type calls noise. Stores know nothing of `text`, `actors` and `moods`, see
+    `passes`."""
 
-    channel: str | None = None
-    family: str | None = None
-    type: str | None = None
+    channels: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    actors: tuple[ActorKind, ...] = ()
+    moods: tuple[Mood, ...] = ()
+    noise: bool = True
     thread: str | None = None
     direction: str | None = None
     from_at: int | None = None
     to_at: int | None = None
     text: str | None = None
     audience: Literal["agent", "customer"] = "agent"
+
+    @property
+    def by_store(self) -> bool:
+        """Whether a store alone can tell what passes: then it can be counted."""
+        return not (self.actors or self.moods or self.text)
+
+
+def named(value: str | None) -> tuple[str, ...]:
+    """A filter by one name, or by none."""
+    return () if value is None else (value,)
+
+
+def passes(entry: Entry, filters: TimelineFilters, language: Language) -> bool:
+    """Whether an entry that a store let through passes what stores know nothing of."""
+    return (
+        (not filters.actors or actor_of(entry) in filters.actors)
+        and (not filters.moods or mood_of(entry) in filters.moods)
+        and (not filters.text or has_text(entry, filters.text.casefold(), language))
+    )
+
+
+def actor_of(entry: Entry) -> ActorKind:
+    """Who did it: as said, else the customer whatever came from him, and the system the rest."""
+    said = entry.body.get("actor")
+    if said is not None:
+        kind: ActorKind = said["kind"]
+        return kind
+    return "customer" if entry.direction == "in" else "system"
+
+
+def mood_of(entry: Entry) -> Mood | None:
+    """How he felt by what the touchpoint says: an emotion somebody noticed, sure enough or not, else what it counts as
+    praise or blame; None where it says nothing."""
+    if entry.type == "emotion_observed":
+        said = entry.body.get("data", {}).get("valence")
+        return said if said in MOODS else None
+    given = {MOOD_OF_SIGNAL[name] for name, _ in entry.body.get("signals", ()) if name in MOOD_OF_SIGNAL}
+    return next((mood for mood in MOODS if mood in given), None)
+
+
+def reason_in(body: Mapping[str, Any]) -> str | None:
+    """Why the customer complained, by the body of his complaint's entry."""
+    said = (body.get(part, {}).get("reason") for part in ("shown", "data"))
+    return next((one for one in said if isinstance(one, str) and one), None)
+
+
+def counted_causes(said: Iterable[tuple[str | None, int]]) -> list[tuple[str | None, int]]:
+    """Each reason once, the most frequent first."""
+    causes: Counter[str | None] = Counter()
+    for reason, number in said:
+        causes[reason] += number
+    return sorted(causes.items(), key=lambda one: (-one[1], one[0] or ""))
 
 
 def headline_and_detail(entry: Entry, language: Language) -> tuple[str, str, str]:

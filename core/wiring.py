@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from touchbook.errors import RebuildRunning
 from touchbook.identity import IdentityRules
 from touchbook.projections.customers import Customers
 from touchbook.projections.fold import Folder, projection_version
+from touchbook.projections.overview import Overview
 from touchbook.projections.stores.port import ReadProjections
 from touchbook.projections.stores.sqlite import SqliteProjections
 from touchbook.schemas.catalogue import Catalogue
@@ -23,6 +24,8 @@ from touchbook.scorecard import ScorecardSet
 from touchbook.scorecard_files import load_scorecards
 from touchbook.settings import Settings
 from touchbook.streams.admission import Admission
+from touchbook.streams.audit import Audit
+from touchbook.streams.backends.sqlite_audit import SqliteAudit
 from touchbook.streams.backends.sqlite_control import SqliteControl
 from touchbook.streams.backends.sqlite_erasures import SqliteReceipts
 from touchbook.streams.backends.sqlite_journal import SqliteJournal
@@ -35,6 +38,12 @@ from touchbook.streams.journal import Journal
 from touchbook.streams.keyring import Keyring
 from touchbook.streams.metrics import Metrics
 from touchbook.streams.rebuild import clear_left_over, rebuild
+
+if TYPE_CHECKING:
+    from touchbook.ledger import Day
+    from touchbook.projections.backtest import Scoring
+    from touchbook.projections.stores.port import Reader
+    from touchbook.scorecard import Scorecard
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +93,14 @@ class Book:
     metrics: Metrics
     version: str
     erasures: Erases
+    overview: Overview
+    audit: Audit
     building: Building
     staleness: Callable[[], float] | None = None
     """Of a replica: at most how many seconds what it reads is behind the journal."""
+    scoring: Callable[[Reader, Scorecard, Scorecard | None, Day], Scoring] | None = None
+    """How to score everybody for a back-test, where there is a better way than out of the ledgers of the look:
+    (look, candidate, live, day)."""
     closed_last: Sequence[Callable[[], None]] = ()
     """What the parts stand on, in the order in which it is closed."""
 
@@ -95,6 +109,7 @@ class Book:
         self.follower.start()
         self.erasures.start()
         self.building.start()
+        self.overview.start()
 
     @property
     def rebuilding(self) -> bool:
@@ -105,6 +120,7 @@ class Book:
         return self.building.failed
 
     def close(self) -> None:
+        self.overview.close()
         self.building.close()
         self.erasures.close()
         self.follower.stop()
@@ -112,6 +128,7 @@ class Book:
         self.admission.close()  # after the journal, whose last answers may still bring items to set aside
         self.projections.close()
         self.control.close()
+        self.audit.close()
         self.keyring.close()
         for close in self.closed_last:
             close()
@@ -251,6 +268,8 @@ def open_book(settings: Settings, *, read_only: bool = False) -> Book:
         metrics=metrics,
         version=version,
         erasures=erasures,
+        overview=Overview(projections, customers, scorecards, now, settings.overview_share),
+        audit=SqliteAudit.at(data),
         building=_Builder(data, journal, projections, folder, version),
     )
 

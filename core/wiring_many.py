@@ -3,24 +3,31 @@ is imported in the one-machine shape."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from touchbook.errors import BuildOfAnother, SettingUnfit
+from touchbook.ledger import Day
 from touchbook.projections.customers import Customers
 from touchbook.projections.fold import Folder, projection_version
+from touchbook.projections.overview import Overview
 from touchbook.projections.stores.clickhouse import ClickHouse
 from touchbook.projections.stores.clickhouse_ddl import drop_build, make_build, migrate
 from touchbook.projections.stores.clickhouse_reader import ClickHouseReader
+from touchbook.projections.stores.clickhouse_scores import ClickHouseScoring
 from touchbook.projections.stores.clickhouse_store import ClickHouseStore
-from touchbook.projections.stores.replica import ReplicaProjections, version_of
+from touchbook.projections.stores.port import Reader
+from touchbook.projections.stores.replica import ReplicaProjections, ReplicaReader, version_of
 from touchbook.schemas.catalogue import Catalogue
 from touchbook.schemas.touchpoint import Identifier
+from touchbook.scorecard import Scorecard
 from touchbook.settings import Settings
 from touchbook.streams.admission import Admission
 from touchbook.streams.backends.kafka import KafkaPlace
+from touchbook.streams.backends.kafka_audit import KafkaAudit
 from touchbook.streams.backends.kafka_control import KafkaControl
 from touchbook.streams.backends.kafka_journal import KafkaJournal
 from touchbook.streams.backends.kafka_keyring import KafkaKeyring
@@ -39,6 +46,7 @@ from touchbook.wiring import Book, catalogue_of, now, scorecards_of
 if TYPE_CHECKING:
     from touchbook.streams.faust_worker import WorkerParts
 
+Tell = Callable[[Mapping[str, Any]], None]
 FIRST = "0000"
 """Ends the name of the first build of a version: several processes that start at once make the same."""
 
@@ -140,6 +148,8 @@ def open_replica(settings: Settings) -> Book:
             observe_append=lambda seconds, touchpoints: metrics.observe_append(seconds),
         )
         ended.callback(journal.close)
+        audit = KafkaAudit.at(settings.data, joined.place, joined.producer)
+        ended.callback(audit.close)
         projections = ReplicaProjections(settings.data, partial(ClickHouseReader, joined.clickhouse))
         follower = ReplicaFollower(
             settings.data, joined.place, joined.control.serving, projections, metrics.observe_visible
@@ -169,23 +179,33 @@ def open_replica(settings: Settings) -> Book:
             metrics=metrics,
             version=projection_version(catalogue),
             erasures=erasures,
+            overview=Overview(projections, customers, scorecards, now, settings.overview_share),
+            audit=audit,
             building=_BuiltElsewhere(),
             staleness=follower.staleness,
+            scoring=partial(_scoring, joined.clickhouse),
             closed_last=[ended.pop_all().close],
         )
 
 
-def work(settings: Settings, build: str | None = None) -> int:
+def _scoring(
+    clickhouse: ClickHouse, reader: Reader, candidate: Scorecard, live: Scorecard | None, on: Day
+) -> ClickHouseScoring:
+    assert isinstance(reader, ReplicaReader)  # a replica's looks are no others
+    return ClickHouseScoring(clickhouse, reader.build, candidate, live, on)
+
+
+def work(settings: Settings, build: str | None = None, tell: Tell = lambda said: None) -> int:
     """Works as a worker until the process is asked to stop, and answers its exit code. A `build` is folded whether or
     not it serves, and nothing is taken in from ingress topics; else the one that serves, and when another begins to,
-    that one."""
+    that one. For `tell` see `WorkerParts`."""
     while True:
-        code, another_serves = _work(settings, build)
+        code, another_serves = _work(settings, build, tell)
         if code or not another_serves:
             return code
 
 
-def _work(settings: Settings, build: str | None) -> tuple[int, bool]:
+def _work(settings: Settings, build: str | None, tell: Tell) -> tuple[int, bool]:
     """The exit code, and whether it ended because another build began to serve."""
     from touchbook.streams.faust_worker import WorkerSettings, run_worker  # Faust is for workers alone
 
@@ -197,7 +217,7 @@ def _work(settings: Settings, build: str | None) -> tuple[int, bool]:
         def another_serves() -> bool:
             return build is None and joined.control.serving() != folded
 
-        parts = _worker_parts(joined, folded, ended, takes_in=build is None)
+        parts = _worker_parts(joined, folded, ended, tell, takes_in=build is None)
         worker = WorkerSettings(
             port=settings.worker_port,
             watchdog_seconds=settings.watchdog_seconds,
@@ -213,7 +233,7 @@ def check_version(build: str, catalogue: Catalogue) -> None:
         raise BuildOfAnother(build, version)
 
 
-def _worker_parts(joined: Joined, build: str, ended: ExitStack, takes_in: bool) -> WorkerParts:
+def _worker_parts(joined: Joined, build: str, ended: ExitStack, tell: Tell, takes_in: bool) -> WorkerParts:
     from touchbook.streams.faust_worker import WorkerParts
 
     journal = KafkaJournal.at(
@@ -241,6 +261,7 @@ def _worker_parts(joined: Joined, build: str, ended: ExitStack, takes_in: bool) 
         clock=now,
         store=store,
         metrics=metrics,
+        tell=tell,
         admission=admission if takes_in else None,
         max_item=joined.settings.max_item,
     )

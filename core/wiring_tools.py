@@ -21,9 +21,12 @@ from touchbook.projections.stores.clickhouse_ddl import builds
 from touchbook.projections.stores.clickhouse_reader import ClickHouseReader
 from touchbook.settings import Settings
 from touchbook.streams.backends.kafka import KafkaPlace
+from touchbook.streams.backends.kafka_audit import KafkaAudit
 from touchbook.streams.backends.kafka_control import KafkaControl
+from touchbook.streams.backends.kafka_producer import Producer
 from touchbook.streams.backends.kafka_tails import KafkaTails
 from touchbook.streams.backends.kafka_topics import JOURNAL, Identity, TopicReport, described, ensure
+from touchbook.streams.backends.sqlite_audit import SqliteAudit
 from touchbook.streams.backends.sqlite_control import SqliteControl
 from touchbook.streams.backends.sqlite_erasures import SqliteReceipts
 from touchbook.streams.backends.sqlite_journal import SqliteJournal
@@ -61,6 +64,18 @@ def shared_control(settings: Settings) -> Iterator[KafkaControl]:
         yield shared(settings, ended)[-1]
 
 
+@contextmanager
+def shared_audit(settings: Settings) -> Iterator[KafkaAudit]:
+    """The audit trail of all processes, up to its end, for a command."""
+    place = KafkaPlace.of(settings)
+    with (
+        closing(Producer(place, settings.delivery_seconds)) as producer,
+        closing(KafkaAudit.at(settings.data, place, producer)) as audit,
+    ):
+        audit.catch_up()
+        yield audit
+
+
 def copy_journal(settings: Settings, directory: Path, progress: Progress) -> Copied:
     """Copies the data directory of one machine into Kafka; see `streams.copying`."""
     with ExitStack() as ended:
@@ -72,6 +87,8 @@ def copy_journal(settings: Settings, directory: Path, progress: Progress) -> Cop
         ended.callback(control.close)
         receipts = SqliteReceipts.at(directory)
         ended.callback(receipts.close)
+        audit = SqliteAudit.at(directory)
+        ended.callback(audit.close)
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = KafkaPlace.of(settings)
         ensure(
@@ -85,7 +102,7 @@ def copy_journal(settings: Settings, directory: Path, progress: Progress) -> Cop
         )
         place, producer, keyring, control_there = shared(settings, ended)
         return copy(
-            Source(source_keyring, journal, control, receipts),
+            Source(source_keyring, journal, control, receipts, audit),
             Target(place, producer, keyring, control_there, described(place).parts),
             progress,
         )

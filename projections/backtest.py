@@ -7,10 +7,10 @@ one consistent look, so memory does not grow with their number; the ten that mov
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
-from typing import Any
+from typing import Any, Protocol
 
 from touchbook.identity import resolve, shown_member
 from touchbook.ledger import Day, Ledger, merged
@@ -52,6 +52,48 @@ class Standing:
         }
 
 
+People = Sequence[tuple[str, tuple[str, ...]]]
+"""(customer, his subjects)."""
+
+
+class Scoring(Protocol):
+    """Scores many customers, as `FromLedgers` does, to the last integer."""
+
+    page: int
+    """How many groups of identifiers are scored at once."""
+
+    def standings(self, people: People) -> list[Standing]:
+        """Where each of them stands, in their order."""
+
+    def counted(self, people: People, signals: Collection[str]) -> set[str]:
+        """Those of these signals that any of them was ever given."""
+
+
+class FromLedgers:
+    """Scores out of what the look at the projections tells of ledgers."""
+
+    page = PAGE
+
+    def __init__(self, reader: Reader, candidate: Scorecard, live: Scorecard | None, on: Day) -> None:
+        self._reader = reader
+        self._candidate, self._live, self._on = candidate, live, on
+        self._ledgers: dict[str, Ledger] = {}
+
+    def standings(self, people: People) -> list[Standing]:
+        self._ledgers = self._reader.ledgers({subject for _, subjects in people for subject in subjects})
+        return [self._standing(*one) for one in people]
+
+    def counted(self, people: People, signals: Collection[str]) -> set[str]:
+        """Of those whom `standings` was last asked of."""
+        given = {signal for ledger in self._ledgers.values() for signal, _ in ledger}
+        return given.intersection(signals)
+
+    def _standing(self, customer: str, subjects: tuple[str, ...]) -> Standing:
+        ledger = _ledger_of(subjects, self._ledgers)
+        before = None if self._live is None else score(ledger, self._live, self._on)
+        return Standing(customer, subjects, before, score(ledger, self._candidate, self._on))
+
+
 def back_test(
     reader: Reader,
     candidate: Scorecard,
@@ -59,20 +101,22 @@ def back_test(
     on: Day,
     each: Callable[[Standing], None] = lambda standing: None,
     progress: Callable[[int], None] = lambda customers: None,
+    scoring: Scoring | None = None,
 ) -> dict[str, Any]:
     """What the candidate makes of every customer on a day, beside the live scorecard where there is one; JSON-ready.
 
     Customers are named by their permanent ids alone. `each` is told every standing, `progress` how many there were.
+    `scoring` is the way to score these on that day, where there is a better one than out of their ledgers.
     """
     totals = _Totals(candidate, live)
-    for page in everybody(reader):
-        ledgers = reader.ledgers({subject for _, subjects in page for subject in subjects})
-        standings = [
-            _standing(customer, subjects, ledgers, candidate, live, on) for customer, subjects in page
-        ]
+    scoring = scoring or FromLedgers(reader, candidate, live, on)
+    for page in everybody(reader, scoring.page):
+        standings = scoring.standings(page)
         for standing in standings:
             each(standing)
-        totals.add(standings, ledgers)
+        totals.add(standings)
+        if totals.silent:
+            totals.silent -= scoring.counted(page, totals.silent)
         progress(totals.customers)
     return {"at": day_text(on), **totals.to_json(reader, on)}
 
@@ -82,13 +126,14 @@ def everybody(reader: Reader, page: int = PAGE) -> Iterator[list[tuple[str, tupl
     `Customers.find` finds."""
     members = reader.groups_after("", page)
     while members:
-        yield [one for one in _customers_in(reader, members) if one[1]]
+        yield [one for one in customers_in(reader, members) if one[1]]
         members = reader.groups_after(members[-1].group, page)
 
 
-def _customers_in(reader: Reader, members: Sequence[Known]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Claims that touch are in one group, so those of many groups can be resolved at once. What is barred links nobody,
-    so its own claims, which may be many, need not be read."""
+def customers_in(reader: Reader, members: Sequence[Known]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each customer among the members of whole groups, and his subjects. Claims that touch are in one group, so those
+    of many groups can be resolved at once. What is barred links nobody, so its own claims, which may be many, need not
+    be read."""
     sizes = Counter(member.group for member in members)
     claims, shared = reader.claims([one.id for one in members if sizes[one.group] > 1 and not one.barred])
     links = resolve(claims, shared)
@@ -101,19 +146,6 @@ def _customers_in(reader: Reader, members: Sequence[Known]) -> Iterator[tuple[st
             next(one.id for one in together if one.identifier == shown),
             tuple(one.id for one in together if one.touchpoints),
         )
-
-
-def _standing(
-    customer: str,
-    subjects: tuple[str, ...],
-    ledgers: dict[str, Ledger],
-    candidate: Scorecard,
-    live: Scorecard | None,
-    on: Day,
-) -> Standing:
-    ledger = _ledger_of(subjects, ledgers)
-    before = None if live is None else score(ledger, live, on)
-    return Standing(customer, subjects, before, score(ledger, candidate, on))
 
 
 def _ledger_of(subjects: Sequence[str], ledgers: dict[str, Ledger]) -> Ledger:
@@ -171,9 +203,7 @@ class _Totals:
         self.losers: list[Standing] = []
         self.silent = set(candidate.signals)
 
-    def add(self, standings: Sequence[Standing], ledgers: dict[str, Ledger]) -> None:
-        if self.silent:
-            self.silent.difference_update(signal for ledger in ledgers.values() for signal, _ in ledger)
+    def add(self, standings: Sequence[Standing]) -> None:
         self.customers += len(standings)
         for one in standings:
             self.after.add(one.after)

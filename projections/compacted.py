@@ -16,6 +16,7 @@ import orjson
 
 from touchbook.errors import FormatUnknown
 from touchbook.projections.changes import ClaimKey
+from touchbook.projections.context import topic_in
 from touchbook.projections.rows import Rows
 
 LEDGERS, REGISTERS, CLAIMS = KINDS = ("ledgers", "registers", "claims")
@@ -56,6 +57,17 @@ class Message(NamedTuple):
     role: str
     public: bool
     channel: str
+    position: int
+
+
+class Head(NamedTuple):
+    """What an entry that the customer may see is about; see `context.Head`."""
+
+    subject: str
+    occurred_at: int
+    key: str
+    type: str
+    topic: str | None
     position: int
 
 
@@ -103,7 +115,7 @@ class Marker(NamedTuple):
     recorded_at: int
 
 
-Told = LedgerDay | Register | Message | Seen | Claimed | Erased | Marker
+Told = LedgerDay | Register | Message | Head | Seen | Claimed | Erased | Marker
 
 
 def encode(rows: Rows) -> dict[str, list[Written]]:
@@ -134,6 +146,11 @@ def encode(rows: Rows) -> dict[str, list[Written]]:
             _json([position, one.role, bool(one.public), one.channel]),
         )
         for one in rows.messages
+    ]
+    told[REGISTERS] += [
+        (_json([subject, "h", at, key]), _json([position, type, topic_in(orjson.loads(body))]))
+        for key, subject, at, _, _, type, *_, for_customer, body in rows.entries
+        if for_customer
     ]
     told[CLAIMS] += [
         (
@@ -182,7 +199,7 @@ def decode(kind: str, key: bytes, value: bytes | None) -> Told | None:
         ) from None
 
 
-def _register_or_message(key: list[Any], said: Any) -> Told:
+def _of_registers(key: list[Any], said: Any) -> Told:
     match key:
         case [subject, "r", kind, name]:
             position, value, at, touchpoint = said
@@ -190,6 +207,9 @@ def _register_or_message(key: list[Any], said: Any) -> Told:
         case [subject, "m", thread, at, touchpoint]:
             position, role, public, channel = said
             return Message(subject, thread, at, touchpoint, role, public, channel, position)
+        case [subject, "h", at, touchpoint]:
+            position, type, topic = said
+            return Head(subject, at, touchpoint, type, topic, position)
     return _erased(key, said)
 
 
@@ -212,7 +232,7 @@ def _erased(key: list[Any], said: Any) -> Erased:
     raise ValueError
 
 
-_decoders = {REGISTERS: _register_or_message, CLAIMS: _claim_or_identifier}
+_decoders = {REGISTERS: _of_registers, CLAIMS: _claim_or_identifier}
 _json = orjson.dumps
 
 
@@ -222,6 +242,7 @@ def _gone(rows: Rows) -> Iterator[tuple[str, str, bytes]]:
     yield from ((LEDGERS, subject, _day_key(subject, day)) for subject, day in gone.ledger)
     yield from ((REGISTERS, subject, _json([subject, "r", *name])) for subject, *name in gone.registers)
     yield from ((REGISTERS, subject, _json([subject, "m", *name])) for subject, *name in gone.messages)
+    yield from ((REGISTERS, subject, _json([subject, "h", *name])) for subject, *name in gone.heads)
     yield from ((CLAIMS, subject, _json([subject, "i", id])) for subject, id in gone.identifiers)
     yield from ((CLAIMS, key[0], _claim_key(key)) for key in gone.claims)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from touchbook.ledger import Day, day_of
 from touchbook.registers import Setting, ThreadMessage, open_cases, open_requests, promises
@@ -67,17 +67,32 @@ def _age_days(since: int, today: Day) -> int:
     return max(0, today - day_of(since))
 
 
-def topics_of(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+class Head(NamedTuple):
+    """What is told of an entry where only its topic matters."""
+
+    occurred_at: int
+    key: str
+    type: str
+    topic: str | None
+
+
+def head_of(entry: Entry) -> Head:
+    return Head(entry.occurred_at, entry.key, entry.type, topic_in(entry.body))
+
+
+def topic_in(body: dict[str, Any]) -> str | None:
+    """What an entry with this body is about, None where it does not say."""
+    fields = {**body.get("data", {}), **body.get("shown", {})}
+    found = (fields.get(name) for name in TOPIC_FIELDS)
+    return next((one for one in found if isinstance(one, str) and one), None)
+
+
+def topics_of(heads: Iterable[Head]) -> list[dict[str, Any]]:
     """What the newest of these entries were about, each topic once."""
     topics: dict[str, dict[str, Any]] = {}
-    for entry in islice(entries, RECENT_ENTRIES):
-        fields = {**entry.body.get("data", {}), **entry.body.get("shown", {})}
-        topic = next(
-            (fields[name] for name in TOPIC_FIELDS if isinstance(fields.get(name), str) and fields[name]),
-            None,
-        )
+    for at, _, type, topic in islice(heads, RECENT_ENTRIES):
         if topic is not None:
-            topics.setdefault(topic, {"topic": topic, "type": entry.type, "at": rfc3339(entry.occurred_at)})
+            topics.setdefault(topic, {"topic": topic, "type": type, "at": rfc3339(at)})
         if len(topics) == TOPICS:
             break
     return list(topics.values())

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import islice
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 from touchbook.contact import contact, quiet_at
 from touchbook.errors import CustomerUnknown, Refused, Rejected, TouchpointUnknown
@@ -21,8 +21,10 @@ from touchbook.identity import IdentityRules, normalised, resolve, shown_member
 from touchbook.ledger import MILLISECONDS_A_DAY, Day, Ledger, day_of, merged
 from touchbook.links import Links, RefusedLink
 from touchbook.positions import token_of
+from touchbook.projections.changes import Stamp
 from touchbook.projections.context import language_of, name_of, open_matters, topics_of
 from touchbook.projections.cursors import cursor_of, stamp_of, stream_position, stream_token
+from touchbook.projections.finding import Found, asked_in, by_customer, matches_of
 from touchbook.projections.groups import LargeGroups
 from touchbook.projections.standing import Standing
 from touchbook.projections.stores.port import Deed, Known, Reader, ReadProjections
@@ -33,12 +35,18 @@ from touchbook.schemas.times import day_text, rfc3339
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.scorecard import ScorecardSet
 from touchbook.scoring import Contribution, Score, explain, rows_behind_all, score, score_stored
-from touchbook.timeline import Entry, TimelineFilters, has_text, item_of
+from touchbook.timeline import Entry, TimelineFilters, item_of, passes
 
 IN_A_URL = ("user_id", "anonymous_id", "loyalty_card", "device")
 """Identifier types that are no personal data by themselves; the others go through the lookup."""
 SHOWN_REFUSALS = 20
 CLAIMS_OF_A_BARRED = 500
+LOOKED_AT = 2_000
+"""Entries, in one read, of which those that pass are shown."""
+RECALLED = 200
+"""What was put together for pages, of customers looked at last."""
+
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,16 @@ class Customer:
         return _digest([*self.ids, str(self.changed), self.made_by])[:24]
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries, newest first; `beyond` is the cursor to go on in the direction that was read, None where all was told;
+    `stream_from` is where their live stream goes on without a gap."""
+
+    entries: list[Entry]
+    beyond: str | None
+    stream_from: str
+
+
 class Customers:
     """Reads customers from projections. Methods may be called from any thread."""
 
@@ -97,9 +115,13 @@ class Customers:
         self._late_after = late_after
         self._links: Recent[tuple[str, int, str], Links] = Recent(remembered)
         self._large = LargeGroups()
+        self._forgetting: list[Callable[[], None]] = []
         self._who: Recent[tuple[str, int, str], Customer] = Recent(remembered)
         self._standings: Recent[tuple[str, str, Day], Standing] = Recent(remembered)
         self._topics: Recent[str, list[dict[str, Any]]] = Recent(remembered)
+        self._recalled: Recent[tuple[str, str, str, Day], Any] = Recent(RECALLED)
+        self.lately: Recent[tuple[str, str], Any] = Recent(RECALLED)
+        """What was last told of these members, by its name and their membership: where to go on from."""
 
     # Who
 
@@ -131,8 +153,46 @@ class Customers:
 
     def forget(self) -> None:
         """Lets go of everything remembered of anybody: after an erasure nothing of him stays in memory either."""
-        for remembered in (self._links, self._who, self._standings, self._topics):
+        for remembered in (
+            self._links,
+            self._who,
+            self._standings,
+            self._topics,
+            self._recalled,
+            self.lately,
+        ):
             remembered.clear()
+        for forget in self._forgetting:
+            forget()
+
+    def forgets(self, forget: Callable[[], None]) -> None:
+        """Whoever else remembers somebody lets go of him too."""
+        self._forgetting.append(forget)
+
+    def found(self, text: str, limit: int) -> list[Found]:
+        """Whom an agent may mean by what he typed (see `finding.asked_in`), the best first, each customer once."""
+        asked = asked_in(text, self._rules)
+        named = [*asked.ids, *map(self._id_of, asked.identifiers)]
+        with self._projections.reading() as reader:
+            matches = matches_of(reader, asked, named, limit)
+            return [
+                Found(who, name_of(values_of(reader.registers(who.ids), "trait")), said)
+                for who, said in by_customer(matches, partial(self.behind, reader), limit)
+            ]
+
+    def reading(self) -> AbstractContextManager[Reader]:
+        """A consistent look, for those who tell more of a customer than is told here."""
+        return self._projections.reading()
+
+    def recalled(self, name: str, customer: Customer, at: Day, make: Callable[[], Told]) -> Told:
+        """What `make` tells of a customer, remembered under this name for as long as nothing of him, no scorecard and
+        not the day changes; `forget` lets go of it with the rest."""
+        key = (name, *self._score_key(customer, at))
+        known: Told | None = self._recalled.get(key)
+        if known is None:
+            known = make()
+            self._recalled.put(key, known)
+        return known
 
     def card(self, customer: Customer) -> dict[str, Any]:
         """`GET /v1/customers/{ref}`."""
@@ -245,33 +305,69 @@ class Customers:
     # What happened
 
     def timeline(
-        self, customer: Customer, filters: TimelineFilters, cursor: str | None, limit: int, language: Language
+        self,
+        customer: Customer,
+        filters: TimelineFilters,
+        cursor: str | None,
+        limit: int,
+        language: Language,
+        *,
+        above: str | None = None,
     ) -> dict[str, Any]:
-        """A page of the timeline, newest first. `stream_from` is where its live stream goes on without a gap."""
-        before = stamp_of(cursor) if cursor else None
-        sought = filters.text.casefold() if filters.text else None
-        with self._projections.reading() as reader:
-            folded = reader.folded(customer.subjects)
-            entries: Iterable[Entry] = reader.entries(customer.subjects, filters, before)
-            if sought is not None:
-                entries = (entry for entry in entries if has_text(entry, sought, language))
-            page = list(islice(entries, limit + 1))
-        more, page = len(page) > limit, page[:limit]
+        """`page` as `GET …/timeline` tells it: `next` goes on below it, `above` beyond it."""
+        page = self.page(customer, filters, cursor, limit, language, above=above)
         return {
-            "items": [self._item(entry, language) for entry in page],
-            "next": cursor_of((page[-1].occurred_at, page[-1].key)) if more else None,
-            "stream_from": stream_token(folded, customer.membership),
+            "items": [self._item(entry, language) for entry in page.entries],
+            "next" if above is None else "above": page.beyond,
+            "stream_from": page.stream_from,
         }
+
+    def page(
+        self,
+        customer: Customer,
+        filters: TimelineFilters,
+        cursor: str | None,
+        limit: int,
+        language: Language,
+        *,
+        above: str | None = None,
+    ) -> Page:
+        """Entries, newest first: those below `cursor`, or those that end just above `above`. A page may be short, or
+        empty, and still go on: no read looks at more than `LOOKED_AT` entries for those that pass."""
+        subjects = customer.subjects
+        with self._projections.reading() as reader:
+            folded = reader.folded(subjects)
+            if above is None:
+                entries = reader.entries(subjects, filters, stamp_of(cursor) if cursor else None)
+            else:
+                entries = _ascending(partial(reader.entries_above, subjects, filters), stamp_of(above), limit)
+            found, beyond = _page(entries, filters, limit, language)
+        return Page(
+            entries=found if above is None else found[::-1],
+            beyond=None if beyond is None else cursor_of(beyond),
+            stream_from=stream_token(folded, customer.membership),
+        )
+
+    def count(self, customer: Customer, filters: TimelineFilters) -> int:
+        """How many entries of his timeline the store lets through: `filters.by_store` says whether all of them pass."""
+        with self._projections.reading() as reader:
+            return reader.count_entries(customer.subjects, filters)
 
     def stream(
         self, customer: Customer, token: str, filters: TimelineFilters, language: Language, limit: int = 200
     ) -> tuple[bool, str, list[tuple[str, dict[str, Any]]]]:
+        """`since`, as the live stream tells it."""
+        reload, token, came = self.since(customer, token, filters, language, limit)
+        return reload, token, [(at, self._item(entry, language)) for at, entry in came]
+
+    def since(
+        self, customer: Customer, token: str, filters: TimelineFilters, language: Language, limit: int = 200
+    ) -> tuple[bool, str, list[tuple[str, Entry]]]:
         """What came after a token: whether the page must be read anew first (his members are others by now), the
-        token to go on from, and (token, item) for each new entry. Raises `Refused` (400) for a token not ours."""
+        token to go on from, and (token, entry) for each new entry. Raises `Refused` (400) for a token not ours."""
         after, members = stream_position(token)
         reload = members != customer.membership
-        sought = filters.text.casefold() if filters.text else None
-        items: list[tuple[str, dict[str, Any]]] = []
+        items: list[tuple[str, Entry]] = []
         with self._projections.reading() as reader:
             folded = reader.folded(customer.subjects)
             # Where others are members now the page tells what was in parts the token does not name; else nothing was.
@@ -284,10 +380,10 @@ class Customers:
                 run = reader.entries_since(customer.subjects, filters, places, limit)
                 for entry in run:
                     places[reader.part_of(entry.position)] = entry.position
-                    if sought is None or has_text(entry, sought, language):
+                    if passes(entry, filters, language):
                         token = stream_token(places, customer.membership)
-                        items.append((token, self._item(entry, language)))
-                if len(run) < limit:  # there are no more: words may let nothing of a whole run pass
+                        items.append((token, entry))
+                if len(run) < limit:  # there are no more: filters may let nothing of a whole run pass
                     places |= {part: max(places[part], here) for part, here in folded.items()}
         return reload, stream_token(places, customer.membership), items
 
@@ -385,13 +481,14 @@ class Customers:
             self.scorecards.named(name)
         ids = [self._id_or_none(ref) for ref, _ in refs]
         with self._projections.reading() as reader:
-            found = self._found(reader, {id for id in ids if id is not None})
+            found = self.behind(reader, {id for id in ids if id is not None})
             return [
                 None if id is None or id not in found else self._standing(reader, found[id], at)
                 for (_, at), id in zip(refs, ids, strict=True)
             ]
 
-    def _found(self, reader: Reader, ids: set[str]) -> dict[str, Customer]:
+    def behind(self, reader: Reader, ids: set[str]) -> dict[str, Customer]:
+        """The customer behind each of these permanent ids; unknown ids are left out."""
         changed, made_by = reader.changed(ids), reader.version()
         who = {id: self._who.get((id, at, made_by)) for id, at in changed.items()}
         found = {id: customer for id, customer in who.items() if customer is not None}
@@ -489,11 +586,9 @@ class Customers:
         return {"name": name_of(traits), "traits": traits, **told} if with_traits else told
 
     def _topics_of(self, reader: Reader, customer: Customer) -> list[dict[str, Any]]:
-        """Remembered, as a replica has to ask another machine for his entries."""
         known = self._topics.get(customer.version)
         if known is None:
-            shown = reader.entries(customer.subjects, TimelineFilters(audience="customer"), None)
-            known = topics_of(shown)
+            known = topics_of(reader.heads(customer.subjects))
             self._topics.put(customer.version, known)
         return known
 
@@ -503,6 +598,33 @@ class Customers:
             settings = reader.registers(customer.ids)
         quiet = quiet_at(values_of(settings, "preference").get("hours"), now)
         return f"{next_boundary(settings, now)}-{'quiet' if quiet else 'open'}"
+
+
+def _page(
+    entries: Iterable[Entry], filters: TimelineFilters, limit: int, language: Language
+) -> tuple[list[Entry], Stamp | None]:
+    """The first `limit` that pass, and beyond which place there may be more."""
+    page: list[Entry] = []
+    last: Entry | None = None
+    for looked_at, entry in enumerate(entries):
+        if last is not None and looked_at == LOOKED_AT:
+            return page, (last.occurred_at, last.key)
+        if passes(entry, filters, language):
+            if len(page) == limit:
+                return page, (page[-1].occurred_at, page[-1].key)
+            page.append(entry)
+        last = entry
+    return page, None
+
+
+def _ascending(above: Callable[[Stamp, int], list[Entry]], after: Stamp, limit: int) -> Iterator[Entry]:
+    """Run by run, as they are taken."""
+    most = limit + 1
+    while run := above(after, most):
+        yield from run
+        if len(run) < most:
+            return
+        after, most = (run[-1].occurred_at, run[-1].key), min(2 * most, LOOKED_AT)
 
 
 def _score(found: Score) -> dict[str, Any]:

@@ -23,6 +23,8 @@ IdentifierKey = tuple[str, str]
 """(subject, id): an identifier as the touchpoints of one subject carry it."""
 MessageKey = tuple[str, str, int, str]
 """(subject, thread, occurred_at, touchpoint key)."""
+HeadKey = tuple[str, int, str]
+"""(subject, occurred_at, touchpoint key): an entry that the customer may see."""
 
 
 class Stretch(NamedTuple):
@@ -55,6 +57,7 @@ class Gone:
     ledger: list[LedgerDay] = field(default_factory=list)
     registers: list[RegisterKey] = field(default_factory=list)
     messages: list[MessageKey] = field(default_factory=list)
+    heads: list[HeadKey] = field(default_factory=list)
     claims: list[ClaimKey] = field(default_factory=list)
     identifiers: list[IdentifierKey] = field(default_factory=list)
 

@@ -173,10 +173,14 @@ class Admission:
 
     def redrive(self, key: str) -> Future[Outcome]:
         """Tries what was set aside once more, with its own id and the time it was first received. Accepted, it is no
-        longer set aside; rejected again, it stays, and the outcome says why."""
+        longer set aside; rejected again, it stays, and the outcome says why. An id that was used before stays used, so
+        where the journal would not tell, it is not asked."""
         kept = self._control.get_set_aside(key)
         publisher = Publisher(**kept.inherited["publisher"])
         done: Future[Outcome] = pending()
+        if kept.code == REUSED.code and not self._journal.tells_repeats:
+            done.set_result(Outcome("rejected", key, None, REUSED.code, str(REUSED)))
+            return done
         try:
             touchpoint = self.touchpoint_of(_again(kept), publisher, kept.received_at)
         except Rejected as reason:

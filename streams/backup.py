@@ -26,7 +26,13 @@ from typing import Any
 import touchbook
 from touchbook.errors import BackupDamaged, BackupUnfit, ListUnfit, NotATouchbook, WrongMasterKey
 from touchbook.schemas.times import rfc3339
-from touchbook.streams.backends import sqlite_control, sqlite_erasures, sqlite_journal, sqlite_keyring
+from touchbook.streams.backends import (
+    sqlite_audit,
+    sqlite_control,
+    sqlite_erasures,
+    sqlite_journal,
+    sqlite_keyring,
+)
 from touchbook.streams.backends.sqlite import copy_of
 from touchbook.streams.backends.sqlite_keyring import destroyed_in
 from touchbook.streams.destroyed import FILE as DESTROYED_FILE
@@ -36,7 +42,7 @@ from touchbook.streams.files import RESTORING, sha256_of, sync, unfinished, writ
 MANIFEST = "manifest.json"
 FORMAT = 1
 KEYS = "keys"
-FILES = (sqlite_control.FILE, sqlite_erasures.FILE, sqlite_journal.FILE)
+FILES = (sqlite_control.FILE, sqlite_erasures.FILE, sqlite_audit.FILE, sqlite_journal.FILE)
 """In the order in which they are copied; the keyring follows."""
 KEYRING, MASTER_KEY = sqlite_keyring.FILE, sqlite_keyring.MASTER_KEY_FILE
 

@@ -19,6 +19,7 @@ ROLES: tuple[str, ...] = get_args(KeyRole)
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 PUBLISHING = ("publish", "channel")
+LONGEST_NAME = 100
 Clock = Callable[[], int]
 """Milliseconds UTC."""
 
@@ -28,7 +29,7 @@ class AccessKey:
     """Who may do what under which name. The secret itself is kept nowhere. Times are milliseconds UTC.
 
     `source` names the service in everything it publishes; `channel` is the channel of its items that do not
-    say; `origins` are the web origins that may send it from a browser.
+    say; `origins` are the web origins that may send it from a browser; `name` is that of the person who has it.
     """
 
     id: str
@@ -38,6 +39,7 @@ class AccessKey:
     origins: tuple[str, ...]
     created_at: int
     revoked_at: int | None = None
+    name: str | None = None
 
     @property
     def public(self) -> bool:
@@ -92,13 +94,30 @@ class SetAside:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class AsideGroup:
+    """What one source sent that was set aside for one reason: how many, and when the newest was received."""
+
+    source: str
+    code: str
+    reason: str
+    items: int
+    newest: int
+
+
 class Control(Protocol):
     """Keeps access keys and what was set aside. Every method may be called from any thread."""
 
     def create_key(
-        self, role: str, source: str, channel: str | None = None, origins: Sequence[str] = ()
+        self,
+        role: str,
+        source: str,
+        channel: str | None = None,
+        origins: Sequence[str] = (),
+        name: str | None = None,
     ) -> tuple[AccessKey, str]:
-        """A new key and its secret, `tb_<role>_…`, which is told here and never again.
+        """A new key and its secret, `tb_<role>_…`, which is told here and never again. `name` is that of the person
+        who gets it.
 
         Raises Refused (400) naming the argument that is not as expected. A source is either a public page or a
         service: with both, a visitor could take the ids that the service is about to send.
@@ -138,6 +157,18 @@ class Control(Protocol):
 
     def count_set_aside(self) -> int:
         """How many are set aside now, of all sources."""
+        ...
+
+    def groups_set_aside(self, limit: int = 50) -> list[AsideGroup]:
+        """What is set aside by source and reason, the group with the newest item first. No item is opened for it."""
+        ...
+
+    def sources_set_aside(self) -> dict[str, int]:
+        """How many items of each source are set aside, the most first."""
+        ...
+
+    def keys_set_aside(self, source: str, why: tuple[str, str] | None = None, limit: int = 500) -> list[str]:
+        """The keys of a source's items, of one (code, reason) or of all, the oldest first."""
         ...
 
     def get_set_aside(self, key: str) -> SetAside:

@@ -14,11 +14,14 @@ from touchbook.errors import CopyElsewhere
 from touchbook.schemas.touchpoint import Record
 from touchbook.sealing import encode_erasure, erased_in
 from touchbook.streams.backends.kafka import KafkaPlace
+from touchbook.streams.backends.kafka_audit import copied as audit_copied
+from touchbook.streams.backends.kafka_audit import row_of
 from touchbook.streams.backends.kafka_control import ACCESS, COPIED, KafkaControl
 from touchbook.streams.backends.kafka_keyring import KafkaKeyring
 from touchbook.streams.backends.kafka_producer import Producer, Row
 from touchbook.streams.backends.kafka_records import headers_of, part_for
 from touchbook.streams.backends.kafka_topics import JOURNAL
+from touchbook.streams.backends.sqlite_audit import SqliteAudit
 from touchbook.streams.backends.sqlite_control import SqliteControl
 from touchbook.streams.backends.sqlite_journal import SqliteJournal
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
@@ -39,6 +42,7 @@ class Source(NamedTuple):
     journal: SqliteJournal
     control: SqliteControl
     receipts: Receipts
+    audit: SqliteAudit
 
 
 class Target(NamedTuple):
@@ -59,6 +63,7 @@ class Copied(NamedTuple):
     access_keys: int
     set_aside: int
     receipts: int
+    audit: int
     position: int
 
 
@@ -79,6 +84,7 @@ def copy(source: Source, target: Target, progress: Progress = lambda done, head:
         _copy_access(source, target),
         _copy_aside(source, target),
         _copy_receipts(source, target),
+        _copy_audit(source, target),
         position,
     )
 
@@ -151,6 +157,7 @@ def _copy_access(source: Source, target: Target) -> int:
                 "channel": key.channel,
                 "origins": list(key.origins),
                 "created_at": key.created_at,
+                "name": key.name,
                 "revoked_at": key.revoked_at,
             },
         )
@@ -180,3 +187,13 @@ def _copy_receipts(source: Source, target: Target) -> int:
         copied += len(receipts)
         if cursor is None:
             return copied
+
+
+def _copy_audit(source: Source, target: Target) -> int:
+    """The one chain of the source, as it is: a head told there holds here, where the copy came before everything
+    else."""
+    before = after = audit_copied(target.place)
+    while part := source.audit.written(after, BATCH):
+        target.producer.send([row_of(target.place, one) for one in part]).result()
+        after = part[-1].position
+    return after - before

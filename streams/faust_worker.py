@@ -106,6 +106,9 @@ class WorkerParts:
     admission: Admission | None = None
     max_item: int = 64 * 2**10
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
+    tell: Callable[[Mapping[str, Any]], None] = lambda said: None
+    """Is told, for whoever watches it, that it works, which build, and where it says how it is; and that it ends, and
+    why, None where it was asked to."""
 
 
 def run_worker(
@@ -128,6 +131,7 @@ class _Working:
         self._settings = settings
         self._until = until
         self._metrics = parts.metrics
+        self._build, self._tell = parts.build, parts.tell
         self._groups: list[_Group] = []
         if parts.store is not None:
             self._groups.append(_Folders(parts, parts.store, settings, folder))
@@ -138,12 +142,14 @@ class _Working:
         self._owns_process = threading.current_thread() is threading.main_thread()
         self._deadline: threading.Timer | None = None
         self._door: WorkerDoor | None = None
+        self._url: str | None = None
 
     def run(self) -> int:
         if self._owns_process:  # the loop's own handlers begin later, and end before everything is closed
             for number in ENDING:
                 signal.signal(number, lambda *_: self._ask())
         self._open_door()
+        self._tell({"state": "working", "build": self._build, "url": self._url})
         try:
             asyncio.run(self._work())
         finally:
@@ -170,6 +176,7 @@ class _Working:
                 log.info("asked to stop")
             else:
                 log.critical("the worker ends: %s", self._ended_because)
+            self._tell({"state": "ending", "because": self._ended_because})
         finally:
             self._see_to_the_end()
             for task in (*starting, looking):
@@ -230,7 +237,8 @@ class _Working:
                 self._settings.port, self._metrics, self._why_not_alive, self._why_not_ready
             )
             self._door.start()
-            log.info("health and metrics on http://127.0.0.1:%d", self._door.port)
+            self._url = f"http://127.0.0.1:{self._door.port}"
+            log.info("health and metrics on %s", self._url)
 
     def _lags(self, name: str) -> Mapping[str, float]:
         return {part: lag for group in self._groups if group.name == name for part, lag in group.lags.items()}

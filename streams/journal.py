@@ -119,6 +119,12 @@ class Journal(Protocol):
         """How many parts it has: numbered from 0, fixed when the journal was created."""
         ...
 
+    @property
+    def tells_repeats(self) -> bool:
+        """Whether `append` itself tells what was recorded before. Else it accepts everything, and who follows sets
+        aside what used an id again."""
+        ...
+
     def read(self, after: int = 0, limit: int = 1000, part: int = 0) -> list[Record]:
         """The records of a part with positions greater than `after`, in order of position, at most `limit`.
 

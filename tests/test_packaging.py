@@ -164,7 +164,7 @@ def test_the_installed_package_finds_the_files_it_ships(installed: Path, tmp_pat
     assert set(found["samples"]) == {path.name for path in (ROOT / "schemas/samples").glob("*.yaml")}
 
 
-def test_a_server_from_the_wheel_answers_with_its_interactive_page_and_its_schemas(
+def test_a_server_from_the_wheel_answers_with_its_pages_and_its_schemas(
     installed: Path, tmp_path: Path
 ) -> None:
     for_admins = ["--role", "admin", "--source", "ops", "--data", "book", "--json"]
@@ -176,9 +176,14 @@ def test_a_server_from_the_wheel_answers_with_its_interactive_page_and_its_schem
         files = {path: server.get(f"/{path.lstrip('/')}") for path in linked}
         schemas = server.get("/v1/schemas", headers={"Authorization": f"Bearer {key}"})
         described = server.get("/openapi.json")
+        desk = server.get("/desk/sign-in", headers={"Accept-Language": "ru"})
+        needed = set(re.findall(r'(?:src|href)="(/[^"#]+)[^"]*"', desk.text))
+        files |= {path: server.get(path) for path in needed}
 
     assert page.status_code == 200
     assert {path.rsplit("/", 1)[-1] for path in linked} >= {"swagger-ui.css", "swagger-ui-bundle.js"}
     assert all(answer.status_code == 200 and answer.content for answer in files.values()), files
     assert len(schemas.json()["items"]) > 50
     assert described.json()["openapi"].startswith("3.")
+    assert "Ваш ключ агента" in desk.text
+    assert {path.rsplit("/", 1)[-1] for path in needed} == {"base.css", "desk.js", "icons.svg", "mark.svg"}

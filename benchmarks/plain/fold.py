@@ -17,8 +17,10 @@ from touchbook.errors import KeyDestroyed
 from touchbook.identity import SHARED_BEYOND, claims_of, is_blocked
 from touchbook.ledger import day_of
 from touchbook.projections.changes import ClaimKey, ClaimRow, IdentifierRow, RegisterRow, claim_key
+from touchbook.projections.finding import NAME_TRAITS, words_of
 from touchbook.projections.fold import consents_of
 from touchbook.projections.stores.sqlite import build, sql
+from touchbook.registers import ThreadMessage, open_requests
 from touchbook.schemas.catalogue import Reading
 from touchbook.schemas.details import VIA
 from touchbook.schemas.touchpoint import UNREAD_TRAITS, Claim, Identifier, Record, Touchpoint
@@ -231,6 +233,20 @@ def _write_claims(db: sqlite3.Connection, changes: PlainChanges) -> None:
             db.execute("UPDATE identifiers SET grp = ? WHERE grp = ?", (kept, joined))
 
 
+def plain_derive(db: sqlite3.Connection) -> None:
+    """What follows from rows that are there, once they all are."""
+    names = db.execute("SELECT subject, key, value FROM registers WHERE kind = 'trait'").fetchall()
+    for subject, key, value in names:
+        if key in NAME_TRAITS:
+            db.executemany(sql("write_term"), ((subject, key, term) for term in words_of(json.loads(value))))
+    subjects = db.execute("SELECT DISTINCT subject FROM thread_messages ORDER BY subject").fetchall()
+    for (subject,) in subjects:
+        rows = db.execute("SELECT * FROM thread_messages WHERE subject = ?", (subject,))
+        for one in open_requests(ThreadMessage(*row) for row in rows):
+            waits = (subject, one.thread, one.since, one.touchpoint)
+            db.execute("INSERT INTO unanswered VALUES (?, ?, ?, ?)", waits)
+
+
 def plain_rebuild(directory: Path, book: Book, batch: int = BATCH) -> Path:
     """A build beside what serves, made of the whole journal, that nobody is told of."""
     path = build(directory, book.version)
@@ -242,6 +258,7 @@ def plain_rebuild(directory: Path, book: Book, batch: int = BATCH) -> Path:
     while records := book.journal.read(position, batch):
         position = records[-1].position
         plain_write(db, plain_fold(records, book), position)
+    plain_derive(db)
     db.execute("ANALYZE")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()

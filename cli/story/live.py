@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from touchbook.cli.story import episodes as he
+from touchbook.cli.story import marta
 from touchbook.cli.story.pen import HOUR, Pen, Told
 from touchbook.cli.story.people import Person
 
@@ -41,7 +42,10 @@ class Live:
             self._scenes.remove(scene)
 
     def _scene(self, now: int) -> Iterator[Told]:
-        """One episode of somebody's, told step by step; written as of yesterday so that all of it has happened."""
+        """One episode of somebody's, told step by step; written as of yesterday so that all of it has happened. Marta
+        and Vera have their share: whoever has one of them before him sees it go on."""
+        if self._rng.randrange(10) == 0:
+            return iter(marta.goes_on(self._rng.choice((marta.MARTA, marta.VERA)), now))
         pen = Pen(self._rng.choice(self._cast), self._rng.randrange(2**32), now)
         what = self._rng.randrange(10)
         if what < 3:

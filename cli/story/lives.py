@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from touchbook.cli.story import episodes as he
+from touchbook.cli.story import marta
 from touchbook.cli.story.pen import DAY, HOUR, MINUTE, Data, Pen, Told
 from touchbook.cli.story.people import SURNAMES, Person, person
 from touchbook.cli.story.words import Words
@@ -257,6 +258,11 @@ class Story:
     stars: list[Star]
     told: list[Told]
 
+    @property
+    def customers(self) -> list[Person]:
+        """The cast, and the two who are told in full."""
+        return [marta.MARTA, marta.VERA, *self.cast]
+
     def star(self, life: str) -> Person:
         """The first star of that life."""
         return next(star.person for star in self.stars if star.life == life)
@@ -272,8 +278,8 @@ def life_of(number: int, seed: int) -> Life:
 
 
 def history(customers: int, seed: int, now: int) -> Story:
-    """What happened to so many customers until `now` (milliseconds UTC), besides some visitors who never said who they
-    are. Expects enough customers for every life in both languages, 24."""
+    """What happened to so many customers until `now` (milliseconds UTC), besides Marta and Vera and some visitors who
+    never said who they are. Expects enough customers for every life in both languages, 24."""
     cast = [person(number, seed) for number in range(customers)]
     cast[HOUSEHOLD[1]] = person(HOUSEHOLD[1], seed, family=_family(cast[HOUSEHOLD[0]]))
     pens = [Pen(one, seed, now) for one in cast]
@@ -285,7 +291,8 @@ def history(customers: int, seed: int, now: int) -> Story:
     for number in range(customers, customers + customers // 12):
         pens.append(passer_by := Pen(person(number, seed), seed, now))
         he.browses(passer_by, number % 30, pages=2, views=3, by="anonymous_id")
-    told = sorted((one for pen in pens for one in pen.told), key=lambda one: (one.at, one.source, one.id))
+    everything = [*marta.both(now), *(one for pen in pens for one in pen.told)]
+    told = sorted(everything, key=lambda one: (one.at, one.source, one.id))
     return Story(cast, _stars(cast), told)
 
 
@@ -368,4 +375,6 @@ def _stars(cast: list[Person]) -> list[Star]:
         ("newcomer", HOUSEHOLD[1], "an anonymous visitor until four days ago: timeline goes back further"),
         ("bargain_hunter", 22, "known by a phone alone until an agent linked it"),
     )
-    return [Star(cast[number], life, what) for life, number, what in look]
+    told_in_full = "waits in the chat; a broken promise, a case, a complaint: trust, and what would mend it"
+    hers = [Star(one, "told_in_full", told_in_full) for one in (marta.MARTA, marta.VERA)]
+    return hers + [Star(cast[number], life, what) for life, number, what in look]

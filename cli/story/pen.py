@@ -84,12 +84,13 @@ class Pen:
         by: str = "user_id",
         channel: str | None = None,
         **data: Any,
-    ) -> None:
-        """One touchpoint. `by` names, with spaces between, the identifiers by which the service knows him."""
+    ) -> str:
+        """One touchpoint; its id. `by` names, with spaces between, the identifiers by which the service knows him."""
         id = self.number(source)
         if at < self.now:
             identifiers = {name: self.identifier(name) for name in by.split()}
             self.told.append(Told(source, id, at, type, data, identifiers, channel))
+        return id
 
     def number(self, series: str) -> str:
         """The next number of a series that is this person's alone."""

@@ -1,6 +1,9 @@
 DELETE FROM ledger;
 DELETE FROM registers;
+DELETE FROM search;
 DELETE FROM thread_messages;
+DELETE FROM unanswered;
+DELETE FROM heads;
 DELETE FROM identifiers;
 DELETE FROM identifier_shares;
 DELETE FROM claims;

@@ -20,6 +20,14 @@ CREATE TABLE claim_shares (
 ) WITHOUT ROWID;
 CREATE INDEX claim_shares_by_subject ON claim_shares (subject);
 
+-- What touchpoints that the customer may see were about. An old one goes once newer ones stand before it that no erasure
+-- can take without it.
+CREATE TABLE heads (
+    subject TEXT NOT NULL, occurred_at INTEGER NOT NULL, key TEXT NOT NULL,
+    type TEXT NOT NULL, topic TEXT, position INTEGER NOT NULL,
+    PRIMARY KEY (subject, occurred_at, key)
+) WITHOUT ROWID;
+
 CREATE TABLE topics_read (
     topic TEXT NOT NULL, part INTEGER NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (topic, part)
 ) WITHOUT ROWID;
@@ -34,4 +42,4 @@ CREATE TABLE pending (subject TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY 
 -- `salt` is of this file alone: what one replica answered is never taken for an answer of another.
 CREATE TABLE replica (build TEXT NOT NULL, salt TEXT NOT NULL);
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

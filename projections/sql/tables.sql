@@ -7,6 +7,7 @@ CREATE TABLE entries (
     PRIMARY KEY (subject, occurred_at, key)
 ) WITHOUT ROWID;
 CREATE INDEX entries_by_position ON entries (subject, position);
+CREATE INDEX complaints ON entries (occurred_at) WHERE type = 'complaint_raised';
 
 CREATE TABLE ledger (
     subject TEXT NOT NULL, signal TEXT NOT NULL, day INTEGER NOT NULL, count INTEGER NOT NULL, total INTEGER NOT NULL,
@@ -19,11 +20,28 @@ CREATE TABLE registers (
     PRIMARY KEY (subject, kind, key)
 ) WITHOUT ROWID;
 
+-- Cases and orders by their number: what stands before it in the key is all there is to try.
+CREATE INDEX cases ON registers (key COLLATE NOCASE) WHERE kind IN ('case', 'case_opened', 'case_stage');
+
+-- The words of names, as they are looked for: made from the registers of these traits, by their subject and key.
+CREATE TABLE search (
+    subject TEXT NOT NULL, key TEXT NOT NULL, term TEXT NOT NULL, PRIMARY KEY (subject, key, term)
+) WITHOUT ROWID;
+CREATE INDEX search_by_term ON search (term);
+
 CREATE TABLE thread_messages (
     subject TEXT NOT NULL, thread TEXT NOT NULL, occurred_at INTEGER NOT NULL, key TEXT NOT NULL,
     role TEXT NOT NULL, public INTEGER NOT NULL, channel TEXT NOT NULL,
     PRIMARY KEY (subject, thread, occurred_at, key)
 ) WITHOUT ROWID;
+CREATE INDEX answers ON thread_messages (subject, thread, occurred_at, key) WHERE public AND role <> 'customer';
+
+-- Of each thread of a subject the customer's first message since the last public word of ours, if there is one.
+CREATE TABLE unanswered (
+    subject TEXT NOT NULL, thread TEXT NOT NULL, occurred_at INTEGER NOT NULL, key TEXT NOT NULL,
+    PRIMARY KEY (subject, thread)
+) WITHOUT ROWID;
+CREATE INDEX unanswered_by_time ON unanswered (occurred_at, key);
 
 -- The earliest claim of a pair and strength, how many there were and when the last; agents' decisions each by itself.
 CREATE TABLE claims (
@@ -43,6 +61,12 @@ CREATE TABLE identifiers (
     shared INTEGER NOT NULL, blocked INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX identifiers_by_group ON identifiers (grp);
+CREATE INDEX identifiers_by_value ON identifiers (value COLLATE NOCASE);
+
+-- How many touchpoints were recorded, for two days: of nobody, so no erasure touches it.
+CREATE TABLE minutes (
+    minute INTEGER NOT NULL, channel TEXT NOT NULL, touchpoints INTEGER NOT NULL, PRIMARY KEY (minute, channel)
+) WITHOUT ROWID;
 
 CREATE TABLE positions (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO positions VALUES ('folded', 0);

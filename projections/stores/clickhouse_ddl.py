@@ -23,7 +23,8 @@ TABLES = (
 )
 """Of each build. Identifiers are written first: of whom none is stored, nothing else is."""
 PACKS_SINCE = (20, 3)
-"""From this version of the server on columns can be packed in other ways than the table's."""
+"""From this version of the server on columns can be packed in other ways than the table's, and stretches of a table
+that hold nothing of a time be passed over."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def make_build(engine: Engine, build: str) -> Build:
     shapes = {
         "word": "LowCardinality(String)" if packs else "String",
         "packed": "CODEC(ZSTD(1))" if packs else "",
+        "by_time": ", INDEX by_time recorded_at TYPE minmax GRANULARITY 16" if packs else "",
     }
     for table in TABLES:
         engine.execute(made.sql(f"make_{table}", **shapes))

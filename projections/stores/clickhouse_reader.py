@@ -18,7 +18,7 @@ from touchbook.projections.stores.clickhouse_ddl import Build
 from touchbook.projections.stores.port import Deed, Places
 from touchbook.registers import Setting, ThreadMessage, latest
 from touchbook.schemas.touchpoint import Identifier
-from touchbook.timeline import Entry, TimelineFilters
+from touchbook.timeline import COMPLAINT, NOISE, Entry, TimelineFilters, counted_causes, reason_in
 
 FIRST_PAGE, LARGEST_PAGE = 100, 2_000
 """Entries read at once: few first, as most readers look at one page of a timeline, then twice as many each time."""
@@ -27,9 +27,9 @@ LAST: Stamp = (2**62, "~")
 DIGESTS = ("entries", "ledger", "registers", "claims")
 COUNTED = ("entries", "ledger", "registers", "thread_messages", "claims", "identifiers")
 WANTED: Mapping[str, str] = {
-    "channel": "channel = %(channel)s",
-    "family": "family = %(family)s",
-    "type": "type = %(type)s",
+    "channels": "channel IN %(channels)s",
+    "families": "family IN %(families)s",
+    "types": "type IN %(types)s",
     "thread": "thread = %(thread)s",
     "direction": "direction = %(direction)s",
     "from_at": "occurred_at >= %(from_at)s",
@@ -73,6 +73,42 @@ class ClickHouseReader:
                 return
             key, at = page[-1][0], page[-1][2]
             limit = min(2 * limit, LARGEST_PAGE)
+
+    def entries_above(
+        self,
+        subjects: Sequence[str],
+        filters: TimelineFilters,
+        after: Stamp,
+        limit: int,
+        *,
+        up_to: Places | None = None,
+    ) -> list[Entry]:
+        """See `Reader.entries_above`."""
+        if not subjects:
+            return []
+        wanted, asked = _wanted(filters, up_to)
+        asked |= {"after_at": after[0], "after_key": after[1], "limit": limit}
+        return [_entry(row) for row in self._seen("read_entries_above", subjects, asked, wanted=wanted)]
+
+    def count_entries(
+        self, subjects: Sequence[str], filters: TimelineFilters, *, up_to: Places | None = None
+    ) -> int:
+        """See `Reader.count_entries`."""
+        if not subjects:
+            return 0
+        wanted, asked = _wanted(filters, up_to)
+        ((number,),) = self._seen("count_entries", subjects, asked, wanted=wanted)
+        return int(number)
+
+    def minutes(self, since: int) -> list[tuple[int, str, int]]:
+        """See `Reader.minutes`. Looks at one column of the whole table."""
+        return self._engine.execute(self._sql("read_minutes"), {"since": since * 60_000})
+
+    def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]:
+        """See `Reader.causes`. The server has no functions for JSON that every version of it understands."""
+        asked = {"from_at": from_at, "to_at": to_at, "type": COMPLAINT}
+        rows = self._engine.stream(self._sql("read_complaints"), asked)
+        return counted_causes((reason_in(json.loads(body)), 1) for (body,) in rows)
 
     def entries_since(
         self,
@@ -188,8 +224,11 @@ def _message(row: tuple[Any, ...]) -> ThreadMessage:
 
 def _wanted(filters: TimelineFilters, up_to: Places | None) -> tuple[str, dict[str, Any]]:
     """The conditions that the filters make, and what these ask for."""
-    asked = {name: value for name in WANTED if (value := getattr(filters, name)) is not None}
+    asked = {name: value for name in WANTED if (value := getattr(filters, name)) not in (None, ())}
     conditions = [WANTED[name] for name in asked]
+    if not filters.noise:
+        conditions.append("type NOT IN %(hidden)s")
+        asked["hidden"] = NOISE
     if filters.audience == "customer":
         conditions.append("for_customer")
     if up_to is not None:

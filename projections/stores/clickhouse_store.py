@@ -134,7 +134,8 @@ class ClickHouseStore:
         return self._engine.execute(self._build.sql("purging"), {"tables": tables}) != [(0,)]
 
     def standing(self, subjects: Collection[str], position: int, recorded_at: int) -> Rows:
-        """Every row of these subjects as it stands, but entries, and which are gone of those who were erased."""
+        """Every row of these subjects as it stands, of entries those that the customer may see, and which are gone of
+        those who were erased."""
         rows = Rows(position, recorded_at)
         erased = self._part(part_of(position)).erased
 
@@ -147,6 +148,7 @@ class ClickHouseStore:
         rows.claims = {_claim_key(row): _claim(row) for row in seen("held_claims")}
         rows.identifiers = {row[:2]: _identifier(*row[2:]) for row in seen("held_identifiers")}
         rows.messages = [_message(*row) for row in seen("held_messages")]
+        rows.entries = [(key, subject, *more, True, body) for subject, key, *more, body in seen("held_shown")]
         rows.erased = [subject for subject in subjects if subject in erased]
         rows.gone = self._gone(rows.erased, rows)
         return rows
@@ -329,6 +331,7 @@ class ClickHouseStore:
             messages=names(
                 "messages", {(one.subject, one.thread, one.occurred_at, one.key) for one in again.messages}
             ),
+            heads=names("heads", {(entry[1], entry[2], entry[0]) for entry in again.entries if entry[-2]}),
             claims=sorted(claims - again.claims.keys()),
             identifiers=names("identifiers", again.identifiers),
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from touchbook.ledger import Ledger, LedgerRows
 from touchbook.projections.changes import Changes, Stamp
+from touchbook.projections.context import Head
 from touchbook.registers import Setting, ThreadMessage
 from touchbook.schemas.touchpoint import Claim, Identifier
 from touchbook.timeline import Entry, TimelineFilters
@@ -36,6 +37,19 @@ class Deed:
     key: str
     occurred_at: int
     signals: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Something that was looked for and found. `kind`: a name, an identifier, a case or an order; of an identifier
+    `type` says which. `shown` is the whole of it, as it was said. `exact`: nothing of it is missing in what was asked.
+    """
+
+    subject: str
+    kind: Literal["name", "identifier", "case", "order"]
+    shown: str
+    exact: bool
+    type: str | None = None
 
 
 Places = Mapping[int, int]
@@ -100,14 +114,25 @@ class Reader(Protocol):
     def entries(
         self, subjects: Sequence[str], filters: TimelineFilters, before: Stamp | None
     ) -> Iterator[Entry]:
-        """Entries below `before` in (occurred_at, key), newest first, read as they are taken. `filters.text` is left
-        to the caller, who knows the words."""
+        """Entries below `before` in (occurred_at, key), newest first, read as they are taken. What `timeline.passes`
+        looks at is left to the caller."""
+
+    def entries_above(
+        self, subjects: Sequence[str], filters: TimelineFilters, after: Stamp, limit: int
+    ) -> list[Entry]:
+        """The first `limit` entries above `after` in (occurred_at, key), oldest first; filters as above."""
+
+    def count_entries(self, subjects: Sequence[str], filters: TimelineFilters) -> int:
+        """How many entries there are below and above any place; filters as above."""
+
+    def heads(self, subjects: Collection[str]) -> Iterator[Head]:
+        """Of the newest entries that the customer may see, newest first: as many as `context.topics_of` looks at."""
 
     def entries_since(
         self, subjects: Sequence[str], filters: TimelineFilters, after: Places, limit: int
     ) -> list[Entry]:
         """The first `limit` entries recorded after these places; of a part without one there are none. Those of a part
-        come in order of position; `filters.text` as above."""
+        come in order of position; filters as above."""
 
     def deeds(self, subjects: Sequence[str], to_at: int, from_at: int = -(2**62)) -> list[Deed]:
         """What the touchpoints of these subjects from `from_at` to before `to_at` counted, newest first."""
@@ -126,6 +151,23 @@ class Reader(Protocol):
 
     def latest_messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
         """The same from the last public word of ours in each thread on: all that `open_requests` looks at."""
+
+    def found(self, words: Sequence[str], beginnings: Sequence[str], limit: int) -> list[Match]:
+        """Whose names have for each of the words (see `finding.words_of`) one that begins so, and whose identifiers,
+        cases or orders begin in one of these ways, small and capital letters alike. Exact ones first; at most `limit`
+        of each kind for each beginning."""
+
+    def minutes(self, since: int) -> list[tuple[int, str, int]]:
+        """(minutes since 1970, channel, touchpoints recorded) from that minute on; what is older than two days may be
+        gone."""
+
+    def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]:
+        """Why customers complained in that time, and how often; None where they did not say."""
+
+    def unanswered(self, after: Stamp, limit: int) -> list[ThreadMessage]:
+        """The customer's first message since a public word of ours, of each thread of a subject, the oldest first in
+        (occurred_at, key) and above `after`. Another member of the customer may have been answered in the same thread:
+        whether it is open is for `open_requests` to say."""
 
 
 class ReadProjections(Protocol):

@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -26,6 +26,7 @@ from touchbook.projections.compacted import (
     KINDS,
     Claimed,
     Erased,
+    Head,
     LedgerDay,
     Marker,
     Message,
@@ -33,6 +34,9 @@ from touchbook.projections.compacted import (
     Seen,
     decode,
 )
+from touchbook.projections.context import RECENT_ENTRIES
+from touchbook.projections.context import Head as Shown
+from touchbook.projections.stores.derived import names_in, search_again, unanswered_again
 from touchbook.projections.stores.port import Deed, Places
 from touchbook.projections.stores.sqlite import (
     SqliteFile,
@@ -51,10 +55,12 @@ from touchbook.projections.stores.sqlite import (
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.timeline import Entry, TimelineFilters
 
-FORMAT = 1
+FORMAT = 2
 """Of the tables, see `replica_tables.sql`; a file of another is filled anew."""
 NOTHING = "0"
 """The build of a replica that has read nothing yet."""
+PRUNED_AT = "0"
+"""How the key of a touchpoint ends, one of sixteen, with which old heads of its subject go."""
 
 
 class Timelines(Protocol):
@@ -65,9 +71,19 @@ class Timelines(Protocol):
         self, subjects: Sequence[str], filters: TimelineFilters, before: Stamp | None, *, up_to: Places
     ) -> Iterator[Entry]: ...
 
+    def entries_above(
+        self, subjects: Sequence[str], filters: TimelineFilters, after: Stamp, limit: int, *, up_to: Places
+    ) -> list[Entry]: ...
+
+    def count_entries(self, subjects: Sequence[str], filters: TimelineFilters, *, up_to: Places) -> int: ...
+
     def entries_since(
         self, subjects: Sequence[str], filters: TimelineFilters, after: Places, limit: int, *, up_to: Places
     ) -> list[Entry]: ...
+
+    def minutes(self, since: int) -> list[tuple[int, str, int]]: ...
+
+    def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]: ...
 
     def deeds(
         self, subjects: Sequence[str], to_at: int, from_at: int = -(2**62), *, up_to: Places
@@ -155,6 +171,10 @@ class ReplicaReader(SqliteReader):
         return self._build
 
     @property
+    def build(self) -> str:
+        return self._describe()
+
+    @property
     def _timelines(self) -> Timelines:
         return self._timelines_of(self._describe())
 
@@ -186,10 +206,28 @@ class ReplicaReader(SqliteReader):
     ) -> Iterator[Entry]:
         return self._timelines.entries(subjects, filters, before, up_to=self._up_to())
 
+    def heads(self, subjects: Collection[str]) -> Iterator[Shown]:
+        asked = {"subjects": listed(subjects), "limit": RECENT_ENTRIES}
+        return starmap(Shown, self._rows(sql("replica_heads"), asked))
+
     def entries_since(
         self, subjects: Sequence[str], filters: TimelineFilters, after: Places, limit: int
     ) -> list[Entry]:
         return self._timelines.entries_since(subjects, filters, after, limit, up_to=self._up_to())
+
+    def entries_above(
+        self, subjects: Sequence[str], filters: TimelineFilters, after: Stamp, limit: int
+    ) -> list[Entry]:
+        return self._timelines.entries_above(subjects, filters, after, limit, up_to=self._up_to())
+
+    def count_entries(self, subjects: Sequence[str], filters: TimelineFilters) -> int:
+        return self._timelines.count_entries(subjects, filters, up_to=self._up_to())
+
+    def minutes(self, since: int) -> list[tuple[int, str, int]]:
+        return self._timelines.minutes(since)
+
+    def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]:
+        return self._timelines.causes(from_at, to_at)
 
     def deeds(self, subjects: Sequence[str], to_at: int, from_at: int = -(2**62)) -> list[Deed]:
         return self._timelines.deeds(subjects, to_at, from_at, up_to=self._up_to())
@@ -291,7 +329,7 @@ class ReplicaFile(SqliteFile):
             raise
 
 
-_NAMED_BY = {LedgerDay: 2, Register: 3, Message: 4, Seen: 2, Claimed: 6, Erased: 1}
+_NAMED_BY = {LedgerDay: 2, Register: 3, Message: 4, Head: 3, Seen: 2, Claimed: 6, Erased: 1}
 """How many of the first fields of each name the row."""
 
 
@@ -343,7 +381,7 @@ def _take(connection: sqlite3.Connection, told: _Told, changed: int) -> set[str]
     if new := [one for one in told.of(Erased) if one.position > erased.get(one.subject, 0)]:
         told.drop_before({one.subject: one.position for one in new})
         _erase(connection, new, changed)
-    touched = {one.subject for kind in (LedgerDay, Register, Message) for one in told.of(kind)}
+    touched = {one.subject for kind in (LedgerDay, Register, Message, Head) for one in told.of(kind)}
     _take_rows(connection, told)
     touched |= _take_identifiers(connection, told.of(Seen), changed)
     return touched | _take_claims(connection, told.of(Claimed))
@@ -372,7 +410,12 @@ def _take_rows(connection: sqlite3.Connection, told: _Told) -> None:
         ],
     )
     insert(connection, "replica_register", 7, chain.from_iterable(sorted(told.of(Register))))
+    search_again(connection.execute, names_in(one[:3] for one in told.of(Register)))
     insert(connection, "replica_message", 8, chain.from_iterable(sorted(told.of(Message))))
+    unanswered_again(connection.execute, {one[:2] for one in told.of(Message)})
+    insert(connection, "replica_head", 6, chain.from_iterable(sorted(told.of(Head))))
+    if old := {one.subject for one in told.of(Head) if one.key.endswith(PRUNED_AT)}:
+        connection.execute(sql("replica_prune_heads"), {"subjects": listed(old), "kept": RECENT_ENTRIES})
 
 
 def _first_two(one: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -432,14 +475,19 @@ def _erase(connection: sqlite3.Connection, erased: Collection[Erased], changed: 
     """Takes away what the subjects' touchpoints said. What others said of the same identifiers stands, and who is who
     among all that were tied is made anew from it."""
     rows = connection.execute
+    subjects = {"subjects": listed({one.subject for one in erased})}
+    names = rows(sql("replica_names_of"), subjects).fetchall()
+    threads = rows(sql("replica_threads_of"), subjects).fetchall()
     pairs, ids = set[tuple[str, str]](), set[str]()
     for subject, position in erased:
         bounds = {"subject": subject, "position": position}
-        for table in ("ledger", "registers", "thread_messages"):
+        for table in ("ledger", "registers", "thread_messages", "heads"):
             rows(sql(f"replica_forget_{table}"), bounds)
         pairs.update(rows(sql("replica_forget_claims"), bounds).fetchall())
         ids.update(id for (id,) in rows(sql("replica_forget_identifiers"), bounds).fetchall())
         rows(sql("write_erased"), (f"erased:{subject}", position))
+    search_again(rows, set(names))
+    unanswered_again(rows, set(threads))
     rows(sql("write_erased"), ("erased", changed))
     group = SqliteReader(connection).groups_of(ids)
     asked = json.dumps(list(pairs))

@@ -12,31 +12,40 @@ import os
 import secrets
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache, partial
 from heapq import merge
-from itertools import chain, starmap
+from itertools import chain, islice, starmap
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from touchbook.errors import PositionMoved, StoreUnavailable
 from touchbook.identity import SHARED_BEYOND, is_blocked
 from touchbook.ledger import Ledger, LedgerRows
-from touchbook.projections.changes import Changes, IdentifierRow, Stamp
-from touchbook.projections.stores.port import Again, Deed, Known, Places
+from touchbook.projections.changes import Changes, EntryRow, IdentifierRow, Stamp
+from touchbook.projections.context import RECENT_ENTRIES, Head, head_of
+from touchbook.projections.finding import words_of
+from touchbook.projections.stores.derived import names_in, search_again, unanswered_again
+from touchbook.projections.stores.port import Again, Deed, Known, Match, Places
 from touchbook.registers import Setting, ThreadMessage, latest
 from touchbook.schemas.touchpoint import Claim, Identifier
 from touchbook.statements import statement_of
-from touchbook.timeline import Entry, TimelineFilters
+from touchbook.timeline import NOISE, Entry, TimelineFilters, counted_causes, reason_in
 
 POINTER = "projections.current"
 LAST: Stamp = (2**62, "~")
 DIGESTS = ("entries", "ledger", "registers", "claims")
 AT_ONCE = (256, 32, 4, 1)
 """Rows in one statement: few different numbers, so that the parsed statements are used again."""
-TABLES = ("entries", "ledger", "registers", "thread_messages", "claims", "identifiers")
+TABLES = (
+    *("entries", "ledger", "registers", "search", "thread_messages", "unanswered"),
+    *("claims", "identifiers"),
+)
+MINUTES_KEPT = 2 * 24 * 60
+CASES: tuple[Literal["case", "order"], ...] = ("case", "order")
 
 
 STEPS_UNINTERRUPTED = 100_000
@@ -177,7 +186,8 @@ class SqliteFile:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute(f"PRAGMA cache_size = -{BUILD_CACHE_KIBIBYTES}")
-        connection.execute(sql("drop_entries_by_position"))
+        for statement in sql("drop_indexes").split(";"):
+            connection.execute(statement)
         connection.execute("BEGIN IMMEDIATE")
         self._hurrying = True
 
@@ -186,7 +196,8 @@ class SqliteFile:
         connection = self._connection()
         if self._hurrying:
             self._hurrying = False
-            connection.execute(sql("index_entries_by_position"))
+            for statement in sql("make_indexes").split(";"):
+                connection.execute(statement)
             connection.execute("COMMIT")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -205,6 +216,7 @@ class SqliteProjections(SqliteFile):
     def write(self, changes: Changes, after: int, position: int) -> None:
         with self._moving(after, position) as connection:
             write_changes(connection, changes)
+            _count_minutes(connection, changes.entries)
 
     def erase(self, members: Collection[str], again: Again, after: int, position: int) -> None:
         with self._moving(after, position) as connection:
@@ -369,11 +381,13 @@ def write_changes(connection: sqlite3.Connection, changes: Changes) -> None:
         (*name, _value_json.encode(row.value), *row.stamp) for name, row in changes.registers.items()
     )
     insert(connection, "write_register", 6, chain.from_iterable(registers))
+    search_again(connection.execute, names_in(changes.registers))
     messages = sorted(
         (one.subject, one.thread, one.occurred_at, one.key, one.role, one.public, one.channel)
         for one in changes.messages
     )
     insert(connection, "write_message", 7, chain.from_iterable(messages))
+    unanswered_again(connection.execute, {message[:2] for message in messages})
     identifiers = sorted(starmap(_identifier_row, changes.identifiers.items()))
     insert(connection, "write_identifier", 10, chain.from_iterable(identifiers))
     if changes.claims:
@@ -391,6 +405,19 @@ def write_changes(connection: sqlite3.Connection, changes: Changes) -> None:
                 for key, row in changes.claims.items()
             ],
         )
+
+
+def _count_minutes(connection: sqlite3.Connection, entries: Sequence[EntryRow]) -> None:
+    """By the minute they were recorded in. What is older than is kept is not even written: a build begins long ago."""
+    if not entries:
+        return
+    counted = Counter[tuple[int, str]]()
+    for (recorded_at, channel), number in Counter(map(itemgetter(3, 7), entries)).items():
+        counted[recorded_at // 60_000, channel] += number
+    first = max(minute for minute, _ in counted) - MINUTES_KEPT
+    rows = [(*name, touchpoints) for name, touchpoints in counted.items() if name[0] >= first]
+    connection.executemany(sql("write_minute"), rows)
+    connection.execute(sql("drop_minutes"), (MINUTES_KEPT,))
 
 
 def insert(connection: sqlite3.Connection, name: str, columns: int, values: Iterable[Any]) -> None:
@@ -443,7 +470,7 @@ def _erase(connection: sqlite3.Connection, members: Collection[str], again: Agai
     beside = [side for (side,) in rows(sql("erase_beside"), {"group": listed(group)})]
     subjects = {"subjects": listed([*group, *beside]), "group": listed(group)}
     keys = [key for (key,) in rows(sql("erase_keys"), subjects)]
-    for table in ("entries", "ledger", "registers", "thread_messages"):
+    for table in ("entries", "ledger", "registers", "search", "thread_messages", "unanswered"):
         rows(sql(f"erase_{table}"), {"members": listed(members)})
     rows(sql("erase_claims"), {"group": listed(group)})
     rows(sql("erase_identifiers"), {"group": listed(group)})
@@ -568,6 +595,25 @@ class SqliteReader:
             return map(_entry, runs[0])
         return map(_entry, merge(*runs, key=lambda row: (row[2], row[0]), reverse=True))
 
+    def entries_above(
+        self, subjects: Sequence[str], filters: TimelineFilters, after: Stamp, limit: int
+    ) -> list[Entry]:
+        wanted = {**_wanted(filters), "after_at": after[0], "after_key": after[1], "limit": limit}
+        runs = [self._rows(sql("read_entries_above"), {**wanted, "subject": subject}) for subject in subjects]
+        return [_entry(row) for row in islice(merge(*runs, key=lambda row: (row[2], row[0])), limit)]
+
+    def count_entries(self, subjects: Sequence[str], filters: TimelineFilters) -> int:
+        wanted = _wanted(filters)
+        counted = (
+            self._rows(sql("count_entries"), {**wanted, "subject": subject}).fetchone()
+            for subject in subjects
+        )
+        return sum(number for (number,) in counted)
+
+    def heads(self, subjects: Collection[str]) -> Iterator[Head]:
+        shown = self.entries(list(subjects), TimelineFilters(audience="customer"), None)
+        return map(head_of, islice(shown, RECENT_ENTRIES))
+
     def entries_since(
         self, subjects: Sequence[str], filters: TimelineFilters, after: Places, limit: int
     ) -> list[Entry]:
@@ -618,7 +664,47 @@ class SqliteReader:
 
     def _messages(self, statement: str, subjects: Collection[str]) -> list[ThreadMessage]:
         rows = self._rows(sql(statement), {"subjects": listed(subjects)})
-        return [ThreadMessage(*(*header, bool(public), channel)) for *header, public, channel in rows]
+        return [_message(row) for row in rows]
+
+    def found(self, words: Sequence[str], beginnings: Sequence[str], limit: int) -> list[Match]:
+        found = self._found_names(words, limit) if words else []
+        for begins in beginnings:
+            found += self._found_identifiers(begins, limit)
+            for kind in CASES:
+                found += self._found_cases(kind, begins, limit)
+        return sorted(dict.fromkeys(found), key=lambda match: not match.exact)
+
+    def _found_names(self, words: Sequence[str], limit: int) -> list[Match]:
+        longest, *others = sorted(words, key=len, reverse=True)
+        asked = {"first": longest, "others": listed(others), "limit": limit}
+        names = [(subject, json.loads(value)) for subject, value in self._rows(sql("find_names"), asked)]
+        names.sort(key=lambda one: (words_of(one[1]), one))
+        return [Match(subject, "name", name, set(words_of(name)) <= set(words)) for subject, name in names]
+
+    def _found_identifiers(self, begins: str, limit: int) -> list[Match]:
+        rows = self._rows(sql("find_identifiers"), {"begins": begins, "limit": limit})
+        same = begins.casefold()
+        return [Match(id, "identifier", value, value.casefold() == same, type) for id, type, value in rows]
+
+    def _found_cases(self, kind: Literal["case", "order"], begins: str, limit: int) -> list[Match]:
+        rows = self._rows(sql("find_cases"), {"begins": f"{kind}:{begins}", "limit": limit})
+        numbers = [(subject, key.partition(":")[2]) for subject, key in rows]
+        same = begins.casefold()
+        return [Match(subject, kind, number, number.casefold() == same) for subject, number in numbers]
+
+    def minutes(self, since: int) -> list[tuple[int, str, int]]:
+        return self._rows(sql("read_minutes"), (since,)).fetchall()
+
+    def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]:
+        rows = self._rows(sql("read_causes"), {"from_at": from_at, "to_at": to_at})
+        return counted_causes(
+            (reason_in({"shown": {"reason": json.loads(shown)}, "data": {"reason": json.loads(sent)}}), n)
+            for shown, sent, n in rows
+        )
+
+    def unanswered(self, after: Stamp, limit: int) -> list[ThreadMessage]:
+        asked = {"after_at": after[0], "after_key": after[1], "limit": limit}
+        return [_message(row) for row in self._rows(sql("read_unanswered"), asked)]
 
     def digest_of(self, name: str) -> str:
         digest = hashlib.sha256()
@@ -626,6 +712,11 @@ class SqliteReader:
             digest.update(_row_json.encode(row).encode("utf-8"))
             digest.update(b"\n")
         return digest.hexdigest()
+
+
+def _message(row: tuple[Any, ...]) -> ThreadMessage:
+    *header, public, channel = row
+    return ThreadMessage(*(*header, bool(public), channel))
 
 
 def _known(row: tuple[Any, ...]) -> Known:
@@ -639,9 +730,10 @@ def listed(ids: Collection[str]) -> str:
 
 def _wanted(filters: TimelineFilters) -> dict[str, Any]:
     return {
-        "channel": filters.channel,
-        "family": filters.family,
-        "type": filters.type,
+        "channels": listed(filters.channels) if filters.channels else None,
+        "families": listed(filters.families) if filters.families else None,
+        "types": listed(filters.types) if filters.types else None,
+        "hidden": None if filters.noise else listed(NOISE),
         "thread": filters.thread,
         "direction": filters.direction,
         "from_at": -(2**62) if filters.from_at is None else filters.from_at,

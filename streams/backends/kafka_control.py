@@ -26,7 +26,7 @@ from touchbook.streams.backends.kafka_follower import At, Read, TopicFollower
 from touchbook.streams.backends.kafka_producer import Producer, Row
 from touchbook.streams.backends.kafka_topics import CONTROL, SET_ASIDE
 from touchbook.streams.backends.sqlite import connect, create_tables, statement, transaction
-from touchbook.streams.backends.sqlite_control import FILE, AccessKeys, ItemRow, SqliteControl
+from touchbook.streams.backends.sqlite_control import FILE, AccessKeys, ItemRow, SqliteControl, upgrade
 from touchbook.streams.backends.sqlite_erasures import SqliteReceipts
 from touchbook.streams.control import AccessKey, Clock
 from touchbook.streams.keyring import Keyring
@@ -58,6 +58,7 @@ class KafkaControl(SqliteControl):
         db = connect(directory / FILE)
         for tables in ("control_schema", "erasures_schema", "control_shared_schema"):
             create_tables(db, tables)
+        upgrade(db)
         control = cls(db, AccessKeys(connect(directory / FILE)), keyring, clock)
         control._share(directory, place, producer, patience)
         return control
@@ -84,10 +85,15 @@ class KafkaControl(SqliteControl):
             raise
 
     def create_key(
-        self, role: str, source: str, channel: str | None = None, origins: Sequence[str] = ()
+        self,
+        role: str,
+        source: str,
+        channel: str | None = None,
+        origins: Sequence[str] = (),
+        name: str | None = None,
     ) -> tuple[AccessKey, str]:
         self.catch_up()
-        key, secret = super().create_key(role, source, channel, origins)
+        key, secret = super().create_key(role, source, channel, origins, name)
         try:  # another process may have made one for the same source just now; of two at least one sees the other
             self._keep_apart(role, source, key.public)
         except Refused:
@@ -143,6 +149,7 @@ class KafkaControl(SqliteControl):
             "channel": key.channel,
             "origins": list(key.origins),
             "created_at": key.created_at,
+            "name": key.name,
             "revoked_at": None,
         }
         self.publish([(ACCESS + key.id, said)])
@@ -152,7 +159,7 @@ class KafkaControl(SqliteControl):
             row = self._db.execute(statement("control_keys_get"), (id,)).fetchone()
         if row is None or row[-1] is not None:
             return
-        names = ("secret_hash", "role", "source", "channel", "origins", "created_at", "revoked_at")
+        names = ("secret_hash", "role", "source", "channel", "origins", "created_at", "name", "revoked_at")
         said = dict(zip(names, row, strict=True))
         self.publish([(ACCESS + id, {**said, "origins": json.loads(said["origins"]), "revoked_at": at})])
 
@@ -234,7 +241,7 @@ class KafkaControl(SqliteControl):
         if said is None:
             self._db.execute(statement("control_keys_drop"), (id,))
             return
-        row = {**said, "id": id, "origins": json.dumps(said["origins"])}
+        row = {"name": None, **said, "id": id, "origins": json.dumps(said["origins"])}
         self._db.execute(statement("control_keys_put"), row)
 
     def _apply_receipt(self, receipt: Receipt) -> None:

@@ -18,6 +18,8 @@ from functools import partial
 from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import AuthorizationError
 
 from touchbook.errors import (
     BrokerUnavailable,
@@ -122,6 +124,10 @@ class KafkaJournal(Drafting):
     def parts(self) -> int:
         return self._made.parts
 
+    @property
+    def tells_repeats(self) -> bool:
+        return False
+
     def mark_erased(self, key: str, subject: str, members: Sequence[str]) -> int:
         """As `Journal` says, but for once: asked again it records the erasure again, which changes nothing. There is a
         record in the part of each member; the answer is where that of `subject` stands."""
@@ -191,15 +197,24 @@ class KafkaJournal(Drafting):
         return draft
 
     def _probe(self) -> None:
-        """Raises StoreUnavailable while a partition has no leader, or the keyring takes nothing."""
+        """Raises StoreUnavailable while a partition has no leader, or fewer replicas in step than must have a record,
+        or the keyring takes nothing."""
         topic = self._place.topic(JOURNAL)
+        resource, configs = ConfigResource(ConfigResourceType.TOPIC, topic), {}
         with (
             closing(self._place.admin(bootstrap_timeout_ms=PROBE_MS, request_timeout_ms=PROBE_MS)) as admin,
             reaching(),
         ):
             [found] = admin.describe_topics([topic])
+            with suppress(AuthorizationError):  # who may write need not be allowed to ask for settings
+                configs = admin.describe_configs([resource], config_filter="all")["topic"][topic]
         if any(partition["leader_id"] < 0 for partition in found["partitions"]):
             raise BrokerUnavailable(f"partitions of {topic} have no leader")
+        must = int(configs.get("min.insync.replicas", {}).get("value", 1))
+        if any(len(one["isr_nodes"]) < min(must, len(one["replica_nodes"])) for one in found["partitions"]):
+            raise BrokerUnavailable(
+                f"partitions of {topic} have fewer replicas in step than min.insync.replicas"
+            )
         self._keyring.probe()
 
 

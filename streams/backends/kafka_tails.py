@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
 from touchbook.errors import BrokerUnavailable
 from touchbook.streams.backends.kafka import KafkaPlace, reaching
@@ -26,8 +28,10 @@ class KafkaTails:
 
     def ends(self, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
         asked = [TopicPartition(*place) for place in places]
-        with self._lock, reaching():
-            found = self._consumer().end_offsets(asked) if asked else {}
+        if not asked:
+            return {}
+        with self._using() as client:
+            found = client.end_offsets(asked)
         return {(one.topic, one.partition): end for one, end in found.items()}
 
     def lag(self, places: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
@@ -35,8 +39,7 @@ class KafkaTails:
         asked = [TopicPartition(*place) for place in places]
         if not asked:
             return {}
-        with self._lock, reaching():
-            client = self._consumer()
+        with self._using() as client:
             done = {one: client.committed(one) for one in asked}
             ends = client.end_offsets(asked)
             begins = client.beginning_offsets([one for one in asked if done[one] is None])
@@ -49,8 +52,7 @@ class KafkaTails:
         """Keys and values of what is there from one offset to before another; what was compacted away is missing."""
         there = TopicPartition(topic, part)
         found: list[tuple[bytes, bytes | None]] = []
-        with self._lock, reaching():
-            client = self._consumer()
+        with self._using() as client:
             client.assign([there])
             client.seek(there, max(start, client.beginning_offsets([there])[there]))
             deadline = time.monotonic() + READ_SECONDS
@@ -75,7 +77,15 @@ class KafkaTails:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _consumer(self) -> KafkaConsumer:
-        if self._client is None:
-            self._client = self._place.consumer(group_id=self._group)
-        return self._client
+    @contextmanager
+    def _using(self) -> Iterator[KafkaConsumer]:
+        """A client, given up where it fails: it may go on asking for minutes who leads a partition no longer."""
+        with self._lock, reaching():
+            client = self._client = self._client or self._place.consumer(group_id=self._group)
+            try:
+                yield client
+            except BaseException:
+                self._client = None
+                with suppress(KafkaError):
+                    client.close()
+                raise

@@ -21,6 +21,7 @@ from touchbook.streams.backends.kafka_producer import Producer, Row
 
 FORMAT = "1"
 JOURNAL, KEYS, SET_ASIDE, CONTROL, INGRESS = "journal", "keys", "set-aside", "control", "ingress"
+AUDIT = "audit"
 BUILT = ("ledgers", "registers", "claims")
 """Topics of a build of the projections."""
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
@@ -172,11 +173,16 @@ ControlRecord = tuple[bytes, bytes | None]
 
 def read_control(place: KafkaPlace) -> list[ControlRecord]:
     """Every key and value in the control topic, the oldest first. Raises TopicsMissing if there is no such topic."""
-    topic = place.topic(CONTROL)
+    return [(record.key, record.value) for record in read_topic(place, CONTROL)]
+
+
+def read_topic(place: KafkaPlace, name: str) -> Iterator[Any]:
+    """Every record of a topic of one part, the oldest first. Raises TopicsMissing if there is no such topic."""
+    topic = place.topic(name)
     with closing(place.consumer()) as consumer, reaching():
         if not consumer.partitions_for_topic(topic):
             raise TopicsMissing(place.prefix)
-        return [(record.key, record.value) for record in all_in(consumer, TopicPartition(topic, 0))]
+        yield from all_in(consumer, TopicPartition(topic, 0))
 
 
 def all_in(consumer: KafkaConsumer, partition: TopicPartition) -> Iterator[Any]:
@@ -241,6 +247,7 @@ def _standing(place: KafkaPlace, parts: int, set_aside_days: int, ingress: Seque
         # Whatever ingress took can be set aside: it grows by being sealed, and by the reason.
         _Topic(place.topic(SET_ASIDE), 1, _compacted(2 * MAX_MESSAGE_BYTES, GONE_MS) | aside),
         _Topic(place.topic(CONTROL), 1, _compacted(MAX_MESSAGE_BYTES, GONE_MS)),
+        _Topic(place.topic(AUDIT), 1, kept),
         *(_Topic(place.topic(f"{INGRESS}.{source}"), parts, passing | large) for source in ingress),
     ]
 

@@ -19,7 +19,17 @@ from typing import Any, NamedTuple, Self
 from touchbook.errors import AccessKeyUnknown, KeyDestroyed, Refused, SetAsideUnknown
 from touchbook.sealing import new_key_id, seal, unseal
 from touchbook.streams.backends.sqlite import connect, create_tables, statement, told_as_ours, transaction
-from touchbook.streams.control import ORIGIN, PUBLISHING, ROLES, SOURCE_NAME, AccessKey, Clock, SetAside
+from touchbook.streams.control import (
+    LONGEST_NAME,
+    ORIGIN,
+    PUBLISHING,
+    ROLES,
+    SOURCE_NAME,
+    AccessKey,
+    AsideGroup,
+    Clock,
+    SetAside,
+)
 from touchbook.streams.keyring import SET_ASIDE, Keyring
 
 FILE = "control.sqlite"
@@ -52,6 +62,7 @@ class SqliteControl:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         db = connect(directory / FILE)
         create_tables(db, "control_schema")
+        upgrade(db)
         return cls(db, AccessKeys(connect(directory / FILE)), keyring, clock)
 
     def __init__(
@@ -64,11 +75,17 @@ class SqliteControl:
         self._clock = clock
 
     def create_key(
-        self, role: str, source: str, channel: str | None = None, origins: Sequence[str] = ()
+        self,
+        role: str,
+        source: str,
+        channel: str | None = None,
+        origins: Sequence[str] = (),
+        name: str | None = None,
     ) -> tuple[AccessKey, str]:
-        _check_key(role, source, channel, origins)
+        _check_key(role, source, channel, origins, name)
         self._keep_apart(role, source, bool(origins))
-        key = AccessKey(secrets.token_hex(8), role, source, channel, tuple(origins), self._clock())
+        id, at = secrets.token_hex(8), self._clock()
+        key = AccessKey(id, role, source, channel, tuple(origins), at, name=name)
         secret = f"tb_{role}_{base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip('=')}"
         self._add_key(key, _hashed(secret))
         return key, secret
@@ -82,6 +99,7 @@ class SqliteControl:
             key.channel,
             json.dumps(key.origins),
             key.created_at,
+            key.name,
         )
         with self._writing() as db:
             db.execute(statement("control_keys_add"), row)
@@ -151,6 +169,20 @@ class SqliteControl:
         with self._lock:
             (count,) = self._db.execute(statement("set_aside_count")).fetchone()
         return int(count)
+
+    def groups_set_aside(self, limit: int = 50) -> list[AsideGroup]:
+        with self._lock:
+            return [AsideGroup(*row) for row in self._db.execute(statement("set_aside_groups"), (limit,))]
+
+    def sources_set_aside(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._db.execute(statement("set_aside_sources")))
+
+    def keys_set_aside(self, source: str, why: tuple[str, str] | None = None, limit: int = 500) -> list[str]:
+        code, reason = why or (None, None)
+        given = {"source": source, "code": code, "reason": reason, "limit": limit}
+        with self._lock:
+            return [key for (key,) in self._db.execute(statement("set_aside_keys"), given)]
 
     def get_set_aside(self, key: str) -> SetAside:
         with self._lock:
@@ -264,6 +296,13 @@ class AccessKeys:
         self._fresh_until = fresh_until
 
 
+def upgrade(db: sqlite3.Connection) -> None:
+    """Keys of version 0.1 had no name. Two processes may come upon them at once."""
+    with transaction(db):
+        if "name" not in {column for _, column, *_ in db.execute("PRAGMA table_info(access_keys)")}:
+            db.execute(statement("control_upgrade"))
+
+
 def _access_key(
     id: str,
     role: str,
@@ -272,8 +311,9 @@ def _access_key(
     origins: str,
     created_at: int,
     revoked_at: int | None,
+    name: str | None,
 ) -> AccessKey:
-    return AccessKey(id, role, source, channel, tuple(json.loads(origins)), created_at, revoked_at)
+    return AccessKey(id, role, source, channel, tuple(json.loads(origins)), created_at, revoked_at, name)
 
 
 def _hashed(secret: str) -> str:
@@ -282,7 +322,7 @@ def _hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _check_key(role: str, source: str, channel: str | None, origins: Sequence[str]) -> None:
+def _check_key(role: str, source: str, channel: str | None, origins: Sequence[str], name: str | None) -> None:
     if role not in ROLES:
         raise Refused(400, "role_invalid", f"role: expected one of {', '.join(ROLES)}")
     if not SOURCE_NAME.fullmatch(source):
@@ -296,6 +336,14 @@ def _check_key(role: str, source: str, channel: str | None, origins: Sequence[st
     if not all(ORIGIN.fullmatch(origin) for origin in origins):
         raise Refused(
             400, "origins_invalid", "origins: expected scheme://host[:port] in lower case, without a path"
+        )
+    if name is not None and not (
+        name.strip() == name and name.isprintable() and 0 < len(name) <= LONGEST_NAME
+    ):
+        raise Refused(
+            400,
+            "name_invalid",
+            f"name: expected that of a person, 1 to {LONGEST_NAME} characters in one line",
         )
 
 

@@ -116,6 +116,10 @@ class SqliteJournal(Drafting):
     def parts(self) -> int:
         return 1
 
+    @property
+    def tells_repeats(self) -> bool:
+        return True
+
     def read(self, after: int = 0, limit: int = 1000, part: int = 0) -> list[Record]:
         records: list[Record] = []
         size = 0

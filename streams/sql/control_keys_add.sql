@@ -1,2 +1,2 @@
-INSERT INTO access_keys (id, secret_hash, role, source, channel, origins, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO access_keys (id, secret_hash, role, source, channel, origins, created_at, name)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);

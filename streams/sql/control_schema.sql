@@ -6,7 +6,8 @@ CREATE TABLE IF NOT EXISTS access_keys (
     channel     TEXT,
     origins     TEXT NOT NULL,
     created_at  INTEGER NOT NULL,
-    revoked_at  INTEGER
+    revoked_at  INTEGER,
+    name        TEXT
 ) STRICT;
 
 -- AUTOINCREMENT: a number is never given twice, so a cursor stays true while items leave.
@@ -27,3 +28,4 @@ CREATE TABLE IF NOT EXISTS set_aside (
 
 CREATE INDEX IF NOT EXISTS set_aside_by_source ON set_aside (source, number);
 CREATE INDEX IF NOT EXISTS set_aside_by_time ON set_aside (received_at);
+CREATE INDEX IF NOT EXISTS set_aside_by_reason ON set_aside (source, code, reason, received_at);

@@ -138,15 +138,14 @@ def test_no_other_file_is_served(server: Server) -> None:
 
 
 def test_the_vendored_files_are_those_that_were_locked() -> None:
-    assert vendor().problems() == []
-    lock = vendor().read_lock()
+    tool = vendor()
+    assert tool.problems(tool.DOCS) == []
+    lock = tool.read_lock(tool.DOCS)
     assert lock["swagger-ui"]["licence"] == "Apache-2.0"
     assert "LICENSE" in lock["swagger-ui"]["files"]
 
 
-def test_a_changed_a_missing_and_an_unlisted_file_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_a_missing_and_an_unlisted_file_are_found(tmp_path: Path) -> None:
     tool = vendor()
     lock = {
         "ui": {
@@ -160,9 +159,7 @@ def test_a_changed_a_missing_and_an_unlisted_file_are_found(
     (tmp_path / "vendor.lock.json").write_text(json.dumps(lock))
     (tmp_path / "ui" / "a").write_bytes(b"changed")
     (tmp_path / "ui" / "c").write_bytes(b"c")
-    monkeypatch.setattr(tool, "VENDOR", tmp_path)
-    monkeypatch.setattr(tool, "LOCK", tmp_path / "vendor.lock.json")
-    assert tool.problems() == [
+    assert tool.problems(tmp_path) == [
         "ui/a is not the file that was locked",
         "ui/b is missing",
         "ui/c is not in the lock file",

@@ -4,6 +4,7 @@ import re
 import sqlite3
 from pathlib import Path
 
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.serving import Server, chat, problem_of, track
@@ -115,6 +116,16 @@ def test_a_key_is_shown_once_and_kept_hashed(server: Server) -> None:
     revoked = server.http.delete(f"/v1/keys/{kept['id']}", headers=server.as_("admin"))
     models.KeyOut.model_validate(revoked.json(), strict=True)
     assert revoked.json()["revoked_at"] is not None
+
+
+def test_a_key_bears_the_name_of_the_person_who_gets_it(server: Server) -> None:
+    def asked(name: str) -> httpx.Response:
+        wanted = {"role": "agent", "source": "desk", "name": name}
+        return server.http.post("/v1/keys", json=wanted, headers=server.as_("admin"))
+
+    assert asked("Ines Costa").json()["name"] == "Ines Costa"
+    assert "Ines Costa" in {key["name"] for key in server.get("/v1/keys", role="admin").json()["items"]}
+    assert (asked("two\nlines").status_code, problem_of(asked(""))["code"]) == (400, "name_invalid")
 
 
 def test_a_server_that_no_longer_follows_is_up_but_not_ready(server: Server) -> None:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.cli.commands import answer, key_for, listening, run, started
 from touchbook.cli.exits import FAILED, WRONG_USE
 from touchbook.errors import BackupDamaged, BackupUnfit, KeyDestroyed, RestoreUnfinished
 from touchbook.streams import backup as module
+from touchbook.streams.backends.sqlite_audit import SqliteAudit
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
 from touchbook.streams.backup import MANIFEST, Restore, back_up
 
@@ -31,6 +32,9 @@ forked = multiprocessing.get_context("fork")
 def test_restored_everything_is_there_and_the_digests_are_the_same(tmp_path: Path) -> None:
     digests = filled(tmp_path / "data")
     key = key_for(tmp_path / "data", "admin")
+    with closing(SqliteAudit.at(tmp_path / "data")) as audit:
+        audit.append(key_id := "a1b2", "Ines Costa", "viewed", None, {}, NOON)
+        head = audit.verify().head
 
     made = answer("backup", tmp_path / "backup", "--data", tmp_path / "data", "--with-master-key")
     told = answer("restore", tmp_path / "backup", "--data", tmp_path / "new")
@@ -42,6 +46,8 @@ def test_restored_everything_is_there_and_the_digests_are_the_same(tmp_path: Pat
         assert [item.item["messageId"] for item in book.control.list_set_aside()[0]] == ["m"]
         assert book.journal.open(book.journal.read()[0]).data["text"] == "words of p0"
         assert book.journal.head() == 5
+        assert [entry.who for entry in book.audit.read()] == [key_id]
+        assert book.audit.verify(head).whole
 
 
 def test_the_keyring_goes_elsewhere_and_no_master_key_or_list_goes_anywhere(tmp_path: Path) -> None:
@@ -52,7 +58,7 @@ def test_the_keyring_goes_elsewhere_and_no_master_key_or_list_goes_anywhere(tmp_
 
     assert sorted(file.name for file in (tmp_path / "safe").iterdir()) == ["keyring.sqlite"]
     there = sorted(file.name for file in (tmp_path / "backup").iterdir())
-    assert there == ["control.sqlite", "erasures.sqlite", "journal.sqlite", "manifest.json"]
+    assert there == ["audit.sqlite", "control.sqlite", "erasures.sqlite", "journal.sqlite", "manifest.json"]
     assert not any(
         master in file.read_bytes() for folder in ("safe", "backup") for file in (tmp_path / folder).iterdir()
     )

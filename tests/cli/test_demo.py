@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.cli.commands import answer, run, started
+from touchbook.cli.demo import open_in_browser
 from touchbook.cli.serve import Running, running
 from touchbook.cli.story import SOURCES, Live, Story, Told, history
 from touchbook.cli.story.lives import LIVES, life_of
@@ -139,8 +140,9 @@ def test_every_touchpoint_is_accepted_and_every_live_one_too(shop: Shop, story: 
 
     assert shop.services.failures == []
     assert shop.total("accepted") == before + 200
-    assert shop.total("received") == shop.total("accepted")
-    assert [shop.total(name) for name in ("duplicates", "rejected", "refused")] == [0, 0, 0]
+    repeated = shop.total("duplicates")  # a client that waits too long for an answer sends again
+    assert shop.total("received") == shop.total("accepted") + repeated
+    assert [shop.total(name) for name in ("rejected", "refused")] == [0, 0]
 
 
 def test_what_a_visitor_did_belongs_to_the_customer_he_became(shop: Shop, story: Story) -> None:
@@ -231,6 +233,20 @@ def pasted(line: str) -> httpx.Response:
         return client.get(address, headers={name: value})
 
 
+def test_a_browser_is_opened_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)) or True)
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+    open_in_browser("http://127.0.0.1:1/desk")
+    assert opened == []
+    monkeypatch.setenv("DISPLAY", ":0")
+    open_in_browser("http://127.0.0.1:2/desk")
+    assert opened == ["http://127.0.0.1:2/desk"]
+
+
 def test_the_lines_it_prints_work_and_ctrl_c_leaves_nothing_behind(temporary: Path) -> None:
     process = started(*FEW)
     lines = said(process, until="Ctrl-C")
@@ -242,9 +258,9 @@ def test_the_lines_it_prints_work_and_ctrl_c_leaves_nothing_behind(temporary: Pa
     told = explained.json()
     assert sum(one["milli_points"] for one in told["contributions"]) == told["score"]["milli_points"]
     assert told["with"]["score"]["milli_points"] > told["score"]["milli_points"]
-    docs = next(line.split()[0] for line in lines if "/docs " in line)
-    with httpx.Client(trust_env=False) as client:
-        assert client.get(docs).status_code == 200
+    opened = [line.split()[0] for line in lines if "/docs " in line or "/desk " in line]
+    with httpx.Client(trust_env=False, follow_redirects=True) as client:
+        assert [client.get(address).status_code for address in opened] == [200, 200]
 
     assert [one.name for one in temporary.iterdir() if one.name.startswith("touchbook-demo-")]
     assert "nothing is left behind" in interrupted(process)
@@ -255,7 +271,8 @@ def test_live_touchpoints_follow_and_the_counters_add_up(temporary: Path) -> Non
     process = started(*FEW, "--json")
     shown = json.loads(said(process, until="{")[-1])
     counts = shown["touchpoints"]
-    assert counts["sent"] == counts["accepted"] == counts["received"]
+    repeated = counts["duplicates"]  # a client that waits too long for an answer sends again
+    assert counts["sent"] == counts["accepted"] == counts["received"] - repeated
     assert shown["failures"] == []
     with httpx.Client(base_url=shown["url"], trust_env=False) as client:
         while accepted(client) < counts["accepted"] + 2:

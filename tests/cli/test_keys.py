@@ -31,6 +31,14 @@ def test_a_key_can_be_made_before_the_first_start(tmp_path: Path) -> None:
     assert len(made["id"]) == 16
 
 
+def test_a_key_bears_the_name_of_the_person_who_gets_it(tmp_path: Path) -> None:
+    given = ("--role", "agent", "--source", "desk", "--name", "Ines Costa")
+    made = answer("keys", "create", "--data", tmp_path, *given)
+    assert made["name"] == "Ines Costa"
+    assert [key["name"] for key in answer("keys", "list", "--data", tmp_path)["items"]] == ["Ines Costa"]
+    assert "Ines Costa" in run("keys", "list", "--data", tmp_path).stdout
+
+
 def test_an_origin_makes_a_key_public_and_may_be_repeated(tmp_path: Path) -> None:
     origins = ("https://shop.example.test", "http://localhost:8080")
     options = [part for origin in origins for part in ("--origin", origin)]

@@ -140,7 +140,7 @@ class Working(Process):
             "TOUCHBOOK_WORKER_PORT": str(port),
             "TOUCHBOOK_SESSION_SECONDS": str(SESSION_SECONDS),
         }
-        super().__init__(name, [*TOUCHBOOK, "work", "--data", str(directory)], settings, log)
+        super().__init__(name, [*TOUCHBOOK, "work", "--data", str(directory), "--json"], settings, log)
 
     def joined(self) -> Self:
         """Returns once it is a member of both its groups."""

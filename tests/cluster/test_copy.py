@@ -41,6 +41,8 @@ def book(tmp_path: Path) -> Iterator[Book]:
         publish(made, [one for number in range(60) for one in a_life(number)])
         publish(made, [event("order_placed", {"order_id": 7}, id="wrong")])
         made.control.create_key("publish", "shop", "web_chat")
+        for at in range(70):
+            made.audit.append("key-1", "Ines Costa", "viewed", None, {}, at)
         yield folded(made)
 
 
@@ -74,11 +76,14 @@ def test_a_copy_that_was_cut_short_goes_on_and_folds_to_the_same_digests(
         book,
         [event("order_placed", {"order_id": "back", "total": 5, "currency": "EUR"}, who="u-5", id="back")],
     )
+    head = book.audit.verify().head
+    book.audit.append("key-1", "Ines Costa", "signed_in", None, {}, 70)
     rest = copy_journal(settings, tmp_path / "one", lambda done, head: None)
     again = copy_journal(settings, tmp_path / "one", lambda done, head: None)
     worker = Working("worker", tmp_path / "worker", there, tmp_path / "worker.log").start()
     try:
         many = said(["digest"], tmp_path / "commands", there)
+        trail = said(["audit", "verify", "--head", head], tmp_path / "commands", there)
         keys = said(["keys", "list"], tmp_path / "commands", there)["items"]
         aside = said(["set-aside", "list"], tmp_path / "commands", there)["items"]
     finally:
@@ -89,6 +94,7 @@ def test_a_copy_that_was_cut_short_goes_on_and_folds_to_the_same_digests(
     assert rest.position == book.journal.head()
     assert rest.records == book.journal.head() - 100
     assert (again.records, again.keys, again.access_keys) == (0, 0, 0)
+    assert (rest.audit, again.audit, trail["whole"], trail["entries"]) == (71, 0, True, 71)
     assert [key["id"] for key in keys] == [key.id for key in book.control.list_keys()]
     assert [item["raw"]["id"] for item in aside] == ["wrong"]
 

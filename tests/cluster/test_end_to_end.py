@@ -6,15 +6,20 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.books import event
+from tests.cli.commands import answer
 from tests.cluster.answers import differences
 from tests.cluster.both import Both, Streamed
 from tests.projections.histories import samples
+from touchbook.projections.backtest import FromLedgers, back_test
+from touchbook.schemas.times import day_number
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 Event = dict[str, Any]
@@ -225,6 +230,30 @@ def test_who_is_erased_is_erased_everywhere_and_may_return(shapes: Both) -> None
     agree(shapes)
 
 
+def test_a_back_test_counts_in_clickhouse_and_tells_what_one_machine_tells(
+    shapes: Both, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes.settled()
+    file = tmp_path / "loyalty.yaml"
+    file.write_bytes((resources.files("touchbook") / "scorecards" / "loyalty.yaml").read_bytes())
+    cards, day = shapes.book.scorecards, day_number("2026-06-01")
+    with shapes.book.projections.reading() as reader:
+        expected = back_test(reader, cards["loyalty"], cards["trust"], day)
+    monkeypatch.delattr(FromLedgers, "standings")
+    asked = ("--against", "trust", "--at", "2026-06-01", "--data", tmp_path / "own")
+    found = answer("scorecard", "backtest", file, *asked, env=shapes.machines.environment)
+    assert found["customers"] > 5
+    assert unnamed(found) == unnamed(expected)
+
+
+def unnamed(found: dict[str, Any]) -> dict[str, Any]:
+    """Without ids, which are another in every installation, and which decide who of equals comes first."""
+    told = dict(found)
+    for who in ("winners", "losers"):
+        told[who] = sorted(json.dumps({**one, "customer": None}, sort_keys=True) for one in found[who])
+    return told
+
+
 def test_a_worker_tells_that_nothing_is_behind(shapes: Both) -> None:
     shapes.settled()
     for replica in shapes.replicas:
@@ -235,3 +264,5 @@ def test_a_worker_tells_that_nothing_is_behind(shapes: Both) -> None:
 
     shapes.worker.until(lambda: 'touchbook_worker_lag_records{part="0"} 0.0' in told())
     shapes.worker.until(lambda: 'touchbook_worker_ingress_lag_records{part="kiosk:0"} 0.0' in told())
+    begun = json.loads(next(line for line in shapes.worker.log.read_text().splitlines() if line[:1] == "{"))
+    assert (begun["state"], begun["url"]) == ("working", shapes.worker.url)

@@ -19,7 +19,7 @@ from tests.streams.touchpoints import Clock
 from touchbook.errors import AccessKeyUnknown, Refused, SetAsideUnknown
 from touchbook.streams.backends.sqlite_control import SqliteControl
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
-from touchbook.streams.control import AccessKey, Control
+from touchbook.streams.control import AccessKey, AsideGroup, Control
 
 PATIENCE = 30.0
 Open = Callable[[], Control]
@@ -109,6 +109,24 @@ def test_a_key_is_found_by_its_secret(control: Control) -> None:
 
     assert control.find_key(secret) == key
     assert key == AccessKey(key.id, "publish", "web-shop", "web_chat", ("https://shop.example.test",), 1_000)
+
+
+def test_a_key_bears_the_name_of_the_person_who_has_it_revoked_too(control: Control) -> None:
+    key, secret = control.create_key("agent", "desk", name="Ines Costa")
+    unnamed, _ = control.create_key("agent", "desk")
+
+    assert (key.name, unnamed.name) == ("Ines Costa", None)
+    assert control.find_key(secret) == key
+    assert control.revoke_key(key.id).name == "Ines Costa"
+    assert {one.name for one in control.list_keys()} == {"Ines Costa", None}
+
+
+@pytest.mark.parametrize("name", ["", " ", " Ines", "two\nlines", "x" * 101, "\x00"])
+def test_a_name_that_is_none_is_refused_and_no_key_is_made(control: Control, name: str) -> None:
+    with pytest.raises(Refused, match="name: expected that of a person") as refused:
+        control.create_key("agent", "desk", name=name)
+    assert (refused.value.status, refused.value.code) == (400, "name_invalid")
+    assert control.list_keys() == []
 
 
 def test_a_secret_is_kept_nowhere(control: Control, tmp_path: Path) -> None:
@@ -311,3 +329,23 @@ def test_a_source_belongs_to_web_pages_or_to_services_never_to_both(control: Con
         with pytest.raises(Refused, match="expected one of its own") as refused:
             control.create_key("publish", source, origins=origins)
         assert (refused.value.status, refused.value.code) == (400, "source_taken")
+
+
+def test_what_was_set_aside_is_counted_by_source_and_reason_and_its_keys_are_told(control: Control) -> None:
+    reused = {"code": "id_reused", "reason": "this id was used before"}
+    crm = control.set_aside([item(source="crm", received_at=at, raw=b"%d" % at) for at in (1, 5, 3)])
+    other = control.set_aside([item(source="crm", received_at=9, raw=b"x", **reused)])
+    control.set_aside([item(source="till", received_at=7, raw=b"y")])
+
+    wrong = ("field_invalid", "properties.total: expected a number")
+    assert control.groups_set_aside() == [
+        AsideGroup("crm", *reused.values(), 1, 9),
+        AsideGroup("till", *wrong, 1, 7),
+        AsideGroup("crm", *wrong, 3, 5),
+    ]
+    assert control.groups_set_aside(limit=1) == [AsideGroup("crm", *reused.values(), 1, 9)]
+    assert control.sources_set_aside() == {"crm": 4, "till": 1}
+    assert control.keys_set_aside("crm", wrong) == crm
+    assert control.keys_set_aside("crm") == crm + other
+    assert control.keys_set_aside("crm", limit=2) == crm[:2]
+    assert control.keys_set_aside("nobody") == []

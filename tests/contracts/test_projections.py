@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,15 +133,18 @@ def test_entries_come_newest_first_over_several_subjects_and_page_below_a_stamp(
 @pytest.mark.parametrize(
     ("filters", "found"),
     [
-        (TimelineFilters(channel="store"), ["k2"]),
-        (TimelineFilters(family="commerce"), ["k2"]),
-        (TimelineFilters(type="order_placed"), ["k2"]),
+        (TimelineFilters(channels=("store",)), ["k2"]),
+        (TimelineFilters(families=("commerce",)), ["k2"]),
+        (TimelineFilters(types=("order_placed",)), ["k2"]),
         (TimelineFilters(thread="t"), ["k3"]),
         (TimelineFilters(direction="out"), ["k3"]),
         (TimelineFilters(from_at=20), ["k3", "k2"]),
         (TimelineFilters(to_at=20), ["k1"]),
         (TimelineFilters(audience="customer"), ["k2", "k1"]),
-        (TimelineFilters(channel="store", direction="out"), []),
+        (TimelineFilters(channels=("store",), direction="out"), []),
+        (TimelineFilters(channels=("store", "web")), ["k3", "k2", "k1"]),
+        (TimelineFilters(types=("order_placed", "page_viewed"), from_at=15), ["k3", "k2"]),
+        (TimelineFilters(noise=False), ["k2"]),
     ],
 )
 def test_filters_let_through_what_they_name(
@@ -148,8 +152,25 @@ def test_filters_let_through_what_they_name(
 ) -> None:
     shop = entry("k2", 20, channel="store", family="commerce", type="order_placed")
     note = entry("k3", 30, thread="t", direction="out", for_customer=False)
-    store.write(changes(entry("k1", 10), shop, note), 0, nth(3))
+    store.write(changes(entry("k1", 10), shop, note, entry("bo", 15, subject=BO)), 0, nth(3))
     assert keys(store, filters) == found
+    with store.reading() as reader:
+        above = reader.entries_above([ANN], filters, (-1, ""), 10)
+        assert [one.key for one in reversed(above)] == found
+        assert reader.count_entries([ANN], filters) == len(found)
+
+
+def test_entries_above_a_stamp_come_oldest_first_and_page_upwards(store: Projections) -> None:
+    rows = [entry("k1", 10), entry("k3", 30, subject=BO), entry("k2", 20), entry("k2b", 20, subject=BO)]
+    store.write(changes(*rows), 0, nth(4))
+    with store.reading() as reader:
+        page = reader.entries_above([ANN, BO], ALL, (10, "k1"), 2)
+        assert [one.key for one in page] == ["k2", "k2b"]
+        rest = reader.entries_above([ANN, BO], ALL, (20, "k2b"), 2)
+        assert [one.key for one in rest] == ["k3"]
+        assert reader.entries_above([ANN, BO], ALL, (30, "k3"), 2) == []
+        assert reader.count_entries([ANN, BO], ALL) == 4
+        assert reader.count_entries([], ALL) == 0
 
 
 def test_entries_since_a_position_come_in_its_order_whatever_their_time(store: Projections) -> None:
@@ -342,3 +363,193 @@ def test_what_the_journal_still_says_of_the_members_and_their_group_is_made_anew
         assert {one.id for one in reader.group_of(BO)} == {ANN, BO}
         assert reader.ledgers([ANN, BO]) == {BO: {("page_viewed", 0): (1, 5)}}
         assert [claim.touchpoint for claim in reader.claims([ANN])[0]] == ["k2"]
+
+
+def named(subject: str, at: int, position: int = 1, **traits: Any) -> Changes:
+    made = Changes()
+    made.see(subject, subject, ANN_ID if subject == ANN else BO_ID, at, 1, position)
+    for key, value in traits.items():
+        made.register(subject, "trait", key, value, (at, f"k{at}"))
+    return made
+
+
+def found(store: Projections, words: str = "", *beginnings: str, limit: int = 10) -> list[tuple[Any, ...]]:
+    """(subject, kind, what is shown, whether it is exact)."""
+    with store.reading() as reader:
+        matches = reader.found(words.split(), beginnings, limit)
+    return [(one.subject, one.kind, one.shown, one.exact) for one in matches]
+
+
+def test_a_name_is_found_by_how_each_of_its_words_begins(store: Projections) -> None:
+    store.write(named(ANN, 5, name="Ann Müller-Ros"), 0, nth(1))
+    store.write(named(BO, 6, firstName="Боря", lastName="Annenkov"), nth(1), nth(2))
+    assert found(store, "ann") == [(ANN, "name", "Ann Müller-Ros", False), (BO, "name", "Annenkov", False)]
+    assert found(store, "muller") == found(store, "ro an mu") == [(ANN, "name", "Ann Müller-Ros", False)]
+    assert found(store, "ann ros muller") == [(ANN, "name", "Ann Müller-Ros", True)]
+    assert found(store, "боря") == [(BO, "name", "Боря", True)], "other alphabets are folded too"
+    assert [one[0] for one in found(store, "бор annen")] == [BO], "several names of one person count together"
+    assert found(store, "бор muller") == []
+    assert found(store, "üller") == found(store, "nn") == []
+    assert len(found(store, "ann", limit=1)) == 1
+
+
+def test_only_the_latest_name_of_an_identifier_is_found_in_any_order_of_arrival(store: Projections) -> None:
+    store.write(named(ANN, 20, name="Ann Lind"), 0, nth(1))
+    store.write(named(ANN, 10, name="Ann Older"), nth(1), nth(2))
+    assert (found(store, "older"), len(found(store, "lind"))) == ([], 1)
+    store.write(named(ANN, 30, name="Ann Berg"), nth(2), nth(3))
+    assert (found(store, "lind"), len(found(store, "berg"))) == ([], 1)
+    store.write(named(ANN, 40, name=None, lastName=7, firstName=["Ann"]), nth(3), nth(4))
+    assert found(store, "ann") == []
+
+
+def test_identifiers_are_found_by_how_they_begin(store: Projections) -> None:
+    made = Changes()
+    for id, type, value in (
+        ("c", "email", "ann@example.test"),
+        ("d", "user_id", "ANN-7"),
+        ("e", "phone", "+49301"),
+    ):
+        made.see(ANN, id * 32, Identifier(type, value), 1, 0, 1)
+    store.write(made, 0, nth(1))
+    assert found(store, "", "ann") == [
+        ("d" * 32, "identifier", "ANN-7", False),
+        ("c" * 32, "identifier", "ann@example.test", False),
+    ]
+    assert found(store, "", "ann@example.test") == [("c" * 32, "identifier", "ann@example.test", True)]
+    assert found(store, "", "+4930", "x") == [("e" * 32, "identifier", "+49301", False)]
+    assert found(store, "", "nn") == found(store, "", "%") == found(store, "", "ann_") == []
+
+
+def test_cases_and_orders_are_found_by_how_their_numbers_begin(store: Projections) -> None:
+    made = Changes()
+    made.register(ANN, "case", "case:C-22", {"kind": "case", "id": "C-22", "state": "closed"}, (1, "k1"))
+    made.register(ANN, "case_stage", "case:C-22", {"stage": "new"}, (1, "k1"))
+    made.register(BO, "case_stage", "order:c-221", {"stage": "sent"}, (2, "k2"))
+    made.register(BO, "preference", "case:C-229", "no case", (2, "k2"))
+    store.write(made, 0, nth(1))
+    assert found(store, "", "c-22") == [(ANN, "case", "C-22", True), (BO, "order", "c-221", False)]
+    assert found(store, "", "22") == []
+
+
+def test_whom_nobody_may_know_any_more_is_not_found(store: Projections) -> None:
+    store.write(named(ANN, 5, name="Ann Lind"), 0, nth(1))
+    his = named(BO, 6, 2, name="Ann Berg")
+    his.register(BO, "case", "order:7", {"state": "open"}, (6, "k6"))
+    store.write(his, nth(1), nth(2))
+    store.erase([ANN], nothing, nth(2), nth(3))
+    assert [one[0] for one in found(store, "ann", "a", "7")] == [BO, BO]
+    assert found(store, "lind") == []
+
+
+def test_touchpoints_are_counted_by_the_minute_they_were_recorded_in_and_by_channel(
+    store: Projections,
+) -> None:
+    minute = 60_000
+    rows = [
+        entry("k1", 7, recorded_at=DAY * 9),
+        entry("k2", 8, position=nth(2), recorded_at=DAY * 9 + 59_999),
+        entry("k3", 9, position=nth(3), recorded_at=DAY * 9 + minute, channel="store"),
+    ]
+    store.write(changes(*rows[:2]), 0, nth(2))
+    store.write(changes(rows[2]), nth(2), nth(3))
+    with store.reading() as reader:
+        assert reader.minutes(0) == [(DAY * 9 // minute, "web", 2), (DAY * 9 // minute + 1, "store", 1)]
+        assert reader.minutes(DAY * 9 // minute + 1) == [(DAY * 9 // minute + 1, "store", 1)]
+
+    def again(keys: Sequence[str]) -> Iterator[Changes]:
+        yield changes(rows[0]._replace(type="erased"), rows[1]._replace(type="erased"))
+
+    before = minutes_of(store)
+    store.erase([ANN], again, nth(3), nth(4))
+    assert minutes_of(store)[:1] == before[:1], "what was recorded was recorded"
+
+
+def minutes_of(store: Projections) -> list[tuple[int, str, int]]:
+    with store.reading() as reader:
+        return reader.minutes(0)
+
+
+def test_minutes_older_than_two_days_are_forgotten_as_newer_come(sqlite: SqliteProjections) -> None:
+    sqlite.write(changes(entry("k1", 1, recorded_at=0), entry("k2", 1, recorded_at=DAY)), 0, nth(1))
+    assert minutes_of(sqlite) == [(0, "web", 1), (1440, "web", 1)]
+    sqlite.write(changes(entry("k3", 1, recorded_at=2 * DAY + 60_000)), nth(1), nth(2))
+    assert minutes_of(sqlite) == [(1440, "web", 1), (2881, "web", 1)]
+    sqlite.write(changes(entry("k4", 1, recorded_at=0)), nth(2), nth(3))
+    assert minutes_of(sqlite) == [(1440, "web", 1), (2881, "web", 1)], "nor do they come back"
+
+
+def complaint(key: str, at: int, subject: str = ANN, position: int = nth(1), **body: Any) -> Entry:
+    return entry(key, at, position, subject, type="complaint_raised", body={"id": key, **body})
+
+
+def test_complaints_are_counted_by_their_cause(store: Projections) -> None:
+    late, lost = {"data": {"reason": "late"}}, {"data": {"reason": "lost", "text": 'says "reason": "late"'}}
+    mapped = {"data": {"reason": ["x"], "why": "LATE"}, "shown": {"reason": "late"}}
+    rows = [
+        complaint("k1", 10, **late),
+        complaint("k2", 11, **lost, position=nth(2)),
+        complaint("k3", 12, BO, **mapped, position=nth(3)),
+        complaint("k4", 13, data={"text": "bad"}, position=nth(4)),
+        complaint("k5", 20, **late, position=nth(5)),
+        entry("k6", 14, nth(6), body={"id": "k6", "data": {"reason": "late"}}),
+    ]
+    store.write(changes(*rows), 0, nth(6))
+    with store.reading() as reader:
+        assert reader.causes(10, 20) == [("late", 2), (None, 1), ("lost", 1)]
+        assert reader.causes(11, 12) == [("lost", 1)]
+        assert reader.causes(30, 40) == []
+    store.erase([ANN], nothing, nth(6), nth(7))
+    with store.reading() as reader:
+        assert reader.causes(10, 40) == [("late", 1)]
+
+
+def message(
+    thread: str, at: int, role: str, subject: str = ANN, public: bool = True, key: str = ""
+) -> ThreadMessage:
+    return ThreadMessage(subject, thread, at, key or f"k{at}", role, public, "web")
+
+
+def unanswered(
+    store: Projections, after: tuple[int, str] = (-1, ""), limit: int = 10
+) -> list[tuple[Any, ...]]:
+    with store.reading() as reader:
+        return [
+            (one.subject, one.thread, one.occurred_at, one.key) for one in reader.unanswered(after, limit)
+        ]
+
+
+def said(store: Projections, after: int, *messages: ThreadMessage) -> None:
+    made = Changes(messages=list(messages))
+    made.see(ANN, ANN, ANN_ID, 1, 1, 1)
+    made.see(BO, BO, BO_ID, 1, 1, 1)
+    store.write(made, nth(after) if after else 0, nth(after + 1))
+
+
+def test_a_thread_waits_from_the_first_message_since_our_last_public_word(store: Projections) -> None:
+    said(
+        store, 0, message("a", 10, "customer"), message("a", 12, "customer"), message("b", 11, "customer", BO)
+    )
+    assert unanswered(store) == [(ANN, "a", 10, "k10"), (BO, "b", 11, "k11")]
+    assert unanswered(store, limit=1) == [(ANN, "a", 10, "k10")]
+    assert unanswered(store, (10, "k10")) == [(BO, "b", 11, "k11")]
+
+    said(store, 1, message("a", 13, "agent", public=False), message("a", 14, "agent", BO))
+    assert len(unanswered(store)) == 2, "neither a note nor a word to somebody else answers him"
+
+    said(store, 2, message("a", 12, "customer", key="z"), message("a", 11, "agent"))
+    assert unanswered(store) == [(BO, "b", 11, "k11"), (ANN, "a", 12, "k12")], "an answer that arrives late"
+
+    said(store, 3, message("a", 13, "bot", key="z"), message("b", 15, "agent", BO))
+    assert unanswered(store) == []
+
+    said(store, 4, message("b", 15, "customer", BO, key="z"), message("c", 15, "customer", key="k15"))
+    assert unanswered(store) == [(ANN, "c", 15, "k15"), (BO, "b", 15, "z")]
+
+
+def test_nobody_who_was_erased_waits_and_whom_he_left_behind_still_does(store: Projections) -> None:
+    said(store, 0, message("a", 10, "customer"), message("a", 10, "customer", BO))
+    store.erase([ANN], nothing, nth(1), nth(2))
+    assert unanswered(store) == [(BO, "a", 10, "k10")]
+    said(store, 2, message("a", 20, "customer"))
+    assert unanswered(store) == [(BO, "a", 10, "k10"), (ANN, "a", 20, "k20")]

@@ -156,6 +156,21 @@ def test_bodies_waiting_behind_a_request_count_as_well(tmp_path: Path) -> None:
             wait_until(lambda: server.level("receiving_bytes") <= 300_000)
 
 
+def test_who_waits_to_see_what_was_published_takes_no_place_of_those_who_read_now(tmp_path: Path) -> None:
+    with serving(tmp_path, max_reads=1, max_waits=2) as server, ExitStack() as stack:
+        agent = server.key("agent", "desk")
+        assert server.publish("m-1").status == 200
+        path = "/v1/customers/user_id:42/scores"
+        waits = get(f"{path}?min_position={token_of(10**6)}", key=agent, Prefer="wait=3")
+        lines = [stack.enter_context(server.line()) for _ in range(2)]
+        for line in lines:
+            line.send(waits)
+        wait_until(lambda: server.level("in_flight") == 2)
+        assert server.ask(get("/v1/scorecards", key=agent)).status == 200
+        assert busy(server.ask(waits))
+        assert [answer.status for line in lines if (answer := line.answer()) is not None] == [200, 200]
+
+
 def test_a_place_is_given_back_however_a_request_ends(tmp_path: Path) -> None:
     with serving(tmp_path, max_in_flight=2, max_reads=2) as server:
         agent = server.key("agent", "desk")

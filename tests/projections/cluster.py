@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from touchbook.projections.stores.clickhouse_store import ClickHouseStore
 from touchbook.projections.stores.port import Again, Deed, Places
 from touchbook.projections.stores.replica import ReplicaFile, ReplicaProjections, ReplicaReader, Timelines
 from touchbook.projections.stores.sqlite import make_serving, serving
-from touchbook.timeline import Entry, TimelineFilters
+from touchbook.timeline import COMPLAINT, NOISE, Entry, TimelineFilters, counted_causes, reason_in
 
 BUILD = "1-test-0000"
 
@@ -94,6 +94,9 @@ class Workers:
             claims=_take(self.claims, subjects),
             identifiers=_take(self.identifiers, subjects),
         )
+        gone.heads = [
+            (one[1], one[2], one[0]) for one in self.entries_by_key.values() if one[1] in subjects and one[-2]
+        ]
         _take(self.entries_by_key, subjects)
         rows = self._added(placeholders, position, recorded_at)
         rows.erased, rows.gone = list(subjects), gone
@@ -126,6 +129,24 @@ class Workers:
         found = [one for one in self._entries(subjects, up_to) if _passes(one, filters)]
         found = [one for one in found if before is None or (one.occurred_at, one.key) < before]
         return iter(sorted(found, key=lambda one: (one.occurred_at, one.key), reverse=True))
+
+    def entries_above(
+        self, subjects: Sequence[str], filters: TimelineFilters, after: Stamp, limit: int, *, up_to: Places
+    ) -> list[Entry]:
+        found = list(self.entries(subjects, filters, None, up_to=up_to))
+        return [one for one in reversed(found) if (one.occurred_at, one.key) > after][:limit]
+
+    def count_entries(self, subjects: Sequence[str], filters: TimelineFilters, *, up_to: Places) -> int:
+        return sum(1 for _ in self.entries(subjects, filters, None, up_to=up_to))
+
+    def minutes(self, since: int) -> list[tuple[int, str, int]]:
+        counted = Counter((row[3] // 60_000, row[7]) for row in self.entries_by_key.values())
+        return sorted((*name, number) for name, number in counted.items() if name[0] >= since)
+
+    def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]:
+        complaints = [row for row in self.entries_by_key.values() if row[5] == COMPLAINT]
+        said = Counter(reason_in(json.loads(row[-1])) for row in complaints if from_at <= row[2] < to_at)
+        return counted_causes(said.items())
 
     def entries_since(
         self, subjects: Sequence[str], filters: TimelineFilters, after: Places, limit: int, *, up_to: Places
@@ -192,9 +213,11 @@ def _seen(known: IdentifierRow | None, new: IdentifierRow) -> IdentifierRow:
 
 
 def _passes(entry: Entry, wanted: TimelineFilters) -> bool:
-    said = ("channel", "family", "type", "thread", "direction")
+    several = (wanted.channels, entry.channel), (wanted.families, entry.family), (wanted.types, entry.type)
     return (
-        all(getattr(wanted, name) in (None, getattr(entry, name)) for name in said)
+        all(not names or said in names for names, said in several)
+        and (wanted.noise or entry.type not in NOISE)
+        and all(getattr(wanted, name) in (None, getattr(entry, name)) for name in ("thread", "direction"))
         and (wanted.from_at is None or entry.occurred_at >= wanted.from_at)
         and (wanted.to_at is None or entry.occurred_at < wanted.to_at)
         and (wanted.audience == "agent" or entry.for_customer)

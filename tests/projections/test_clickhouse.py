@@ -245,6 +245,35 @@ def test_entries_beyond_what_is_asked_for_are_left_out(engine: Engine, build: st
     assert reader.entries_since([ANN], ALL, {1: 0}, 10) == []
 
 
+def test_entries_above_a_place_are_read_run_by_run_and_counted(engine: Engine, build: str) -> None:
+    store, reader = ClickHouseStore(engine, build), ClickHouseReader(engine, build)
+    written(store, [entry(f"{place:032x}", place // 3, place) for place in range(30)])
+    written(store, [entry(f"{place:032x}", place // 3, place) for place in range(30)])  # as after a crash
+    after, above = (-1, ""), list[Entry]()
+    while run := reader.entries_above([ANN], ALL, after, 7):
+        above += run
+        after = run[-1].occurred_at, run[-1].key
+    assert above == list(reader.entries([ANN], ALL, None))[::-1]
+    some = TimelineFilters(channels=("web", "store"), noise=False, from_at=1)
+    up_to = {0: position_in(0, 20)}
+    assert reader.count_entries([ANN], ALL) == 30
+    assert reader.count_entries([ANN], ALL, up_to=up_to) == 21
+    assert (reader.count_entries([ANN], some), reader.entries_above([ANN], some, (0, ""), 9)) == (0, [])
+    assert reader.minutes(0) == [(0, "web", 30)], "each once, however often it was written"
+
+
+def test_complaints_of_whom_nobody_sees_any_more_are_not_counted(engine: Engine, build: str) -> None:
+    store, reader = ClickHouseStore(engine, build), ClickHouseReader(engine, build)
+    said: dict[str, Any] = {"type": "complaint_raised", "body": {"data": {"reason": "late"}, "signals": []}}
+    both = [entry("1" * 32, 5, 0, **said), entry("2" * 32, 6, 1, BO, **said)]
+    written(store, both)
+    written(store, both)
+    assert reader.causes(0, 10) == [("late", 2)]
+    assert reader.causes(6, 10) == [("late", 1)]
+    store.erase([BO], position_in(0, 2), 8, Changes())
+    assert reader.causes(0, 10) == [("late", 1)]
+
+
 def test_what_a_touchpoint_counted_is_told_from_a_body_that_speaks_of_signals_itself(
     engine: Engine, build: str
 ) -> None:
@@ -299,5 +328,7 @@ def test_reading_nobody_asks_nothing_and_finds_nothing(engine: Engine, build: st
     assert not reader.messages([])
     assert not reader.keys_of([])
     assert (reader.entries_since([], ALL, {0: 0}, 5), reader.deeds([], 5)) == ([], [])
+    assert (reader.entries_above([], ALL, (0, ""), 5), reader.count_entries([], ALL)) == ([], 0)
+    assert (reader.minutes(0), reader.causes(0, 5)) == ([], [])
     assert reader.identifiers([]) == {}
     assert reader.rows_of([ANN])["entries"] == 0

@@ -3,21 +3,26 @@ written."""
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.books import TODAY, a_book, publish
+from tests.books import folded as folded_book
 from tests.projections.clickhouses import build, engine
 from tests.rules.test_scoring import CARDS, ON, WORKED, any_card_and_ledger, card_of, visits, worked
 from tests.scorecards.ledger_tables import folded
+from tests.scorecards.test_backtest import random_events
 from touchbook.ledger import Ledger, merged
 from touchbook.positions import position_in
+from touchbook.projections.backtest import Standing, back_test
 from touchbook.projections.changes import Changes
 from touchbook.projections.rows import Stretch
 from touchbook.projections.stores.clickhouse import Engine
-from touchbook.projections.stores.clickhouse_scores import scores
+from touchbook.projections.stores.clickhouse_scores import ClickHouseScoring, scores
 from touchbook.projections.stores.clickhouse_store import ClickHouseStore
 from touchbook.scorecard import Saturating, Scorecard
 
@@ -94,3 +99,31 @@ def test_points_that_lie_as_far_below_zero_as_the_saturation_above_are_worth_not
     ((_, *told),) = scores(engine, build, card, ON, [("ann", [Ledgers(engine, build).put(ledger)])])
     assert tuple(told) == folded(card, ledger, ON)
     assert told[:2] == [-1_000, 0]
+
+
+@pytest.mark.parametrize("name", ["loyalty", "churn_risk", "satisfaction"])
+def test_a_back_test_by_sql_tells_what_the_fold_tells(engine: Engine, build: str, name: str) -> None:
+    """Of people whose touchpoints are spread over several identifiers, on a day after which more happened."""
+    live = CARDS[name]
+    candidate = dataclasses.replace(live, version=live.version + 1, min_evidence=live.min_evidence + 1)
+    with a_book() as book:
+        publish(book, random_events(seed=len(name), people=60))
+        folded_book(book)
+        records = book.journal.read(0, 10_000)
+        last = position_in(0, len(records))
+        changes = book.folder.fold(records)
+        ClickHouseStore(engine, build).write([Stretch(changes, 0, last, 0)])
+        for on, against in ((TODAY - 60, live), (TODAY, None)):
+            by_sql = ClickHouseScoring(engine, build, candidate, against, on)
+            by_sql.page = 50
+            told: list[list[Standing]] = [[], []]
+            with book.projections.reading() as reader:
+                expected = back_test(reader, candidate, against, on, told[0].append)
+                found = back_test(reader, candidate, against, on, told[1].append, scoring=by_sql)
+            assert found == expected
+            assert sorted(told[1], key=customer_of) == sorted(told[0], key=customer_of)
+            assert found["customers"] > 50
+
+
+def customer_of(one: Standing) -> str:
+    return one.customer

@@ -20,7 +20,7 @@ from tests.projections.histories import histories
 from tests.projections.machines import PARTS, Breaking, Machine, ManyParts
 from touchbook.errors import StoreUnavailable
 from touchbook.positions import position_in
-from touchbook.projections.changes import Changes
+from touchbook.projections.changes import Changes, entry_of
 from touchbook.projections.rows import PartlyWritten, Stretch
 from touchbook.projections.stores.clickhouse import Engine
 from touchbook.projections.stores.clickhouse_ddl import Build, make_build
@@ -297,6 +297,7 @@ def test_what_can_still_be_opened_stays_and_only_the_rest_is_gone(engine: Engine
     rows = store.erase([ANN], at(3), 3, visits(1))
     assert rows.ledger == {(ANN, 0): {"visit": (1, 5)}}
     assert (rows.gone.ledger, rows.gone.identifiers) == ([], [])
+    assert sorted(key for *_, key in rows.gone.heads) == [f"{0:032x}", f"{2:032x}"]
     assert [one.position for one in reader.entries([ANN], TimelineFilters(), None)] == [at(1)]
     assert visits_of(engine, build) == {0: 1}
 
@@ -313,7 +314,9 @@ def test_standing_tells_every_row_as_it_is(engine: Engine, build: str) -> None:
         written.registers,
         written.identifiers,
     )
+    assert [*map(entry_of, rows.entries)] == [*map(entry_of, written.entries)]
     assert (rows.erased, rows.gone.ledger) == ([bo], [(bo, 0)])
+    assert [subject for subject, *_ in rows.gone.heads] == [bo]
 
 
 def test_keys_are_known_where_they_first_were_and_by_what_they_said(engine: Engine, build: str) -> None:

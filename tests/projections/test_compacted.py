@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from touchbook.errors import FormatUnknown
-from touchbook.projections.changes import ClaimRow, IdentifierRow, RegisterRow
+from touchbook.projections.changes import ClaimRow, IdentifierRow, RegisterRow, entry_of, entry_row
 from touchbook.projections.compacted import (
     CLAIMS,
     KINDS,
@@ -19,6 +19,7 @@ from touchbook.projections.compacted import (
     REGISTERS,
     Claimed,
     Erased,
+    Head,
     LedgerDay,
     Marker,
     Message,
@@ -29,9 +30,11 @@ from touchbook.projections.compacted import (
     encode,
     marker,
 )
+from touchbook.projections.context import topic_in
 from touchbook.projections.rows import Gone, Rows
 from touchbook.registers import ThreadMessage
 from touchbook.schemas.touchpoint import Claim, Identifier
+from touchbook.timeline import Entry
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 hashes = st.text("0123456789abcdef", min_size=32, max_size=32)
@@ -45,6 +48,25 @@ values: st.SearchStrategy[Any] = st.recursive(
 )
 stamps = st.tuples(times, hashes)
 claims = st.builds(Claim, identifiers, identifiers, st.integers(1, 3), st.booleans(), times, hashes, names)
+bodies = st.fixed_dictionaries(
+    {}, optional={"data": st.dictionaries(st.sampled_from(["topic", "n"]), values)}
+)
+entries = st.builds(
+    Entry,
+    hashes,
+    hashes,
+    times,
+    times,
+    times,
+    names,
+    names,
+    names,
+    names,
+    names,
+    names,
+    st.booleans(),
+    bodies,
+).map(entry_row)
 claim_keys = st.tuples(hashes, hashes, hashes, st.integers(1, 3), st.booleans(), names)
 
 
@@ -53,6 +75,7 @@ def stretches(draw: st.DrawFn) -> Rows:
     rows = Rows(
         position=draw(st.integers(0, 2**62)),
         recorded_at=draw(times),
+        entries=draw(st.lists(entries, max_size=3)),
         ledger=draw(
             st.dictionaries(
                 st.tuples(hashes, st.integers(-(10**6), 10**6)),
@@ -87,6 +110,7 @@ def stretches(draw: st.DrawFn) -> Rows:
             ledger=[(subject, draw(st.integers(-(10**6), 10**6)))],
             registers=[(subject, draw(names), draw(names))],
             messages=[(subject, draw(names), draw(times), draw(hashes))],
+            heads=[(subject, draw(times), draw(hashes))],
             claims=[(subject, *draw(claim_keys)[1:])],
             identifiers=[(subject, draw(hashes))],
         )
@@ -104,7 +128,7 @@ def expected(rows: Rows) -> Iterator[tuple[str, Told | None]]:
     for kind in KINDS:
         yield from ((kind, Erased(subject, at)) for subject in rows.erased)
     if rows.erased:
-        yield from ((kind, None) for kind in (LEDGERS, REGISTERS, REGISTERS, CLAIMS, CLAIMS))
+        yield from ((kind, None) for kind in (LEDGERS, REGISTERS, REGISTERS, REGISTERS, CLAIMS, CLAIMS))
     for (subject, day), signals in rows.ledger.items():
         yield LEDGERS, LedgerDay(subject, day, {name: [*row] for name, row in signals.items()}, at)
     for (subject, kind, key), register in rows.registers.items():
@@ -124,6 +148,10 @@ def expected(rows: Rows) -> Iterator[tuple[str, Told | None]]:
                 position=at,
             ),
         )
+    for entry in map(entry_of, rows.entries):
+        if entry.for_customer:
+            head = entry.key, entry.type, topic_in(entry.body)
+            yield REGISTERS, Head(entry.subject, entry.occurred_at, *head, at)
     for (subject, id), seen in rows.identifiers.items():
         yield (
             CLAIMS,
@@ -150,7 +178,7 @@ def test_a_marker_says_how_far_was_told(position: int, recorded_at: int) -> None
 
 @given(stretches())
 def test_an_erasure_comes_before_what_is_told_anew_and_identifiers_before_claims_on_them(rows: Rows) -> None:
-    ranks = {Erased: 0, type(None): 1, LedgerDay: 2, Register: 2, Message: 2, Seen: 2, Claimed: 3}
+    ranks = {Erased: 0, type(None): 1, LedgerDay: 2, Register: 2, Message: 2, Head: 2, Seen: 2, Claimed: 3}
     for kind in KINDS:
         order = [ranks[type(one)] for where, one in told(rows) if where == kind]
         assert order == sorted(order)

@@ -20,16 +20,19 @@ from tests.projections.histories import histories
 from touchbook.errors import CustomerUnknown
 from touchbook.identity import SHARED_BEYOND
 from touchbook.positions import position_in
+from touchbook.projections.changes import EntryRow, entry_row
+from touchbook.projections.context import RECENT_ENTRIES
 from touchbook.projections.customers import Customers
+from touchbook.projections.overview import Overview
 from touchbook.projections.rows import Rows, Stretch
 from touchbook.projections.stores.clickhouse import ClickHouse
 from touchbook.projections.stores.clickhouse_ddl import drop_build, make_build, migrate
 from touchbook.projections.stores.port import Projections
 from touchbook.projections.stores.replica import NOTHING, Place, ReplicaFile, ReplicaProjections
-from touchbook.projections.stores.sqlite import SqliteProjections
+from touchbook.projections.stores.sqlite import SqliteProjections, connect
 from touchbook.schemas.touchpoint import Record as Recorded
 from touchbook.sealing import erased_in
-from touchbook.timeline import TimelineFilters
+from touchbook.timeline import Entry, TimelineFilters
 from touchbook.wiring import Book
 
 pytestmark = pytest.mark.timeout(600)
@@ -154,6 +157,42 @@ def same(book: Book, replica: Replica) -> None:
     assert {name: there[name] for name in ("ledger", "registers", "claims")} == {
         name: here[name] for name in ("ledger", "registers", "claims")
     }
+    assert derived(replica.projections) == derived(book.projections)
+    same_overview(book, one, book.projections, many, replica.projections)
+
+
+def same_overview(book: Book, one: Customers, here: Projections, many: Customers, there: Projections) -> None:
+    overviews = [
+        Overview(projections, customers, book.scorecards, lambda: NOON, 1.0)
+        for projections, customers in ((here, one), (there, many))
+    ]
+    for overview in overviews:
+        overview.look()
+    alone, replicated = overviews
+    assert replicated.tiers() == alone.tiers()
+    assert replicated.waiting(100) == alone.waiting(100)
+    assert replicated.causes(NOON) == alone.causes(NOON)
+    assert dict(minutes(there)) == dict(minutes(here))
+    for text in ("bo@", "u", "ann", "case", "1"):
+        assert who_is_found(many, text) == who_is_found(one, text)
+
+
+def minutes(projections: Projections) -> list[tuple[tuple[int, str], int]]:
+    with projections.reading() as reader:
+        return [((minute, channel), number) for minute, channel, number in reader.minutes(0)]
+
+
+def who_is_found(customers: Customers, text: str) -> list[Any]:
+    return [(one.customer.id, one.name, one.matched) for one in customers.found(text, 100)]
+
+
+def derived(projections: Any) -> dict[str, Any]:
+    """What is looked for, and which threads wait: tables of both shapes."""
+    with projections.reading() as reader:
+        return {
+            table: reader._rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
+            for table in ("search", "unanswered")
+        }
 
 
 def by_name(book: Book) -> list[str]:
@@ -192,6 +231,7 @@ def same_while_its_version_is(book: Book, replica: Replica, known: dict[str, Any
     for id in sorted(all_ids(replica.projections)):
         if told := everything(customers, id):
             assert known.setdefault(customers.find(id).version, told) == told
+    Overview(replica.projections, customers, book.scorecards, lambda: NOON).waiting(5)
 
 
 @contextmanager
@@ -208,8 +248,10 @@ def clickhouse_of(request: pytest.FixtureRequest) -> Iterator[Store]:
     with closing(ClickHouse.of(request.getfixturevalue("clickhouse"))) as server:
         migrate(server)
         make_build(server, BUILD)
-        yield OnClickHouse(server)
-        drop_build(server, BUILD)
+        try:
+            yield OnClickHouse(server)
+        finally:
+            drop_build(server, BUILD)
 
 
 def tells_the_same(store: Store, events: list[dict[str, Any]], batch: int, seed: int) -> None:
@@ -496,3 +538,109 @@ def test_a_file_of_another_make_is_filled_anew(tmp_path: Path, damage: bytes | N
         with closing(ReplicaFile(projections.file)) as file:
             assert file.build == NOTHING
     assert len(list(tmp_path.glob("*.sqlite"))) == 1
+
+
+class NoTimelines:
+    """The store of all machines, of a replica that must not ask it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"asked the store of all machines for {name}")
+
+
+PEOPLE = ({"user_id": "u1"}, {"device": "d1"}, {"user_id": "u2"})
+talks = st.lists(
+    st.tuples(st.integers(0, 400), st.sampled_from(PEOPLE), st.integers(0, 9), st.booleans()),
+    min_size=60,
+    max_size=160,
+)
+
+
+def talk(place: int, half_days: int, who: dict[str, str], topic: int, silent: bool) -> dict[str, Any]:
+    """Most say nothing of a topic: so that fewer than the topics looked for are found among the newest entries."""
+    if silent or topic > 4:
+        said: tuple[str, dict[str, Any]] = ("page_viewed", {"url": "https://shop.example.test/"})
+    elif topic > 3:
+        said = ("note", {"text": "asks for the manager", "topic": "not for the customer"})
+    else:
+        said = ("page_viewed", {"url": "https://shop.example.test/", "topic": f"topic {topic}"})
+    type, data = said
+    return event(type, data, who=who, days_ago=half_days / 2, id=f"talk {place}")
+
+
+@few
+@given(talks, st.integers(1, 40), st.booleans(), seeds)
+def test_context_is_told_without_asking_the_store_of_all_machines(
+    drawn: list[tuple[int, dict[str, str], int, bool]], batch: int, erased: bool, seed: int
+) -> None:
+    """More touchpoints than are looked at, in any order of time, of customers who are one and of one who is erased and
+    returns; told late and again."""
+    rnd = random.Random(seed)
+    events = [talk(place, *one) for place, one in enumerate(drawn)]
+    both = event("page_viewed", {}, who={**PEOPLE[0], **PEOPLE[1]}, id="both")
+    with a_book() as book, a_replica(store := Workers()) as replica, a_replica(store) as new:
+        cluster = Cluster(book, store, batch)
+        for half in (events[: len(events) // 2], [both, *events[len(events) // 2 :]]):
+            publish(book, half)
+            folded(book)
+            cluster.follow()
+            for run in as_it_may_arrive(cluster.topics, rnd):
+                replica.take(run)
+            if erased and half[0] is not both:
+                erase(book, rnd.choice(by_name(book)))
+                folded(book)
+                cluster.follow()
+        replica.follow(cluster.topics)
+        for run in late(cluster.topics, rnd):
+            replica.take(run, {})
+        new.take(cluster.topics.compacted())
+        expected = customers_of(book, book.projections)
+        for one in (replica, new):
+            one.projections._timelines = lambda build: NoTimelines()
+            customers = customers_of(book, one.projections)
+            for id in by_name(book):
+                told = customers.context(customers.find(id), "service", NOON)
+                wanted = expected.context(expected.find(id), "service", NOON)
+                assert _without_versions(told) == _without_versions(wanted)
+
+
+def test_what_was_told_after_an_erasure_shows_though_newer_touchpoints_of_before_it_came_first() -> None:
+    """In whatever order: of a replica that was told of the erasure last, newer heads have gone with it by then."""
+    ann = "a" * 32
+    with a_replica(Workers()) as replica:
+        topics = Topics()
+        for place in range(2, 3 * RECENT_ENTRIES):
+            topics.tell(
+                Rows(position_in(0, place), NOON, entries=[shown(ann, f"{place:031}0", NOON + place)])
+            )
+        topics.tell(Rows(position_in(0, 500), NOON, entries=[shown(ann, "f" * 31 + "0", NOON)]))
+        replica.follow(topics)
+        topics.tell(Rows(position_in(0, 400), NOON, erased=[ann]))
+        replica.follow(topics)
+        with replica.projections.reading() as reader:
+            assert [head.key for head in reader.heads([ann])] == ["f" * 31 + "0"]
+
+
+def shown(subject: str, key: str, at: int) -> EntryRow:
+    said = ("page_viewed", "information", "web", "shop", "in", None)
+    return entry_row(Entry(key, subject, at, at, 1, *said, for_customer=True, body={}))
+
+
+def test_heads_that_are_never_needed_again_do_not_stay_in_the_file() -> None:
+    with a_book() as book, a_replica(store := Workers()) as replica:
+        cluster = Cluster(book, store)
+        said = {"url": "https://shop.example.test/"}
+        publish(
+            book,
+            [
+                event("page_viewed", said, who="ann", id=f"e{place}", days_ago=(600 - place) / 24)
+                for place in range(600)
+            ],
+        )
+        folded(book)
+        cluster.follow()
+        for records in cluster.topics.records.values():
+            for start in range(0, len(records), 20):
+                replica.take(records[start : start + 20])
+        with closing(connect(replica.projections.file)) as connection:
+            ((kept,),) = connection.execute("SELECT count(*) FROM heads").fetchall()
+        assert RECENT_ENTRIES <= kept < 3 * RECENT_ENTRIES

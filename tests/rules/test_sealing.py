@@ -210,3 +210,14 @@ def test_two_identifiers_have_two_permanent_ids(one: str, other: str) -> None:
 
 def test_a_secret_is_not_shown_with_its_object() -> None:
     assert repr(IdentityKey(b"secret" * 5)) == "IdentityKey()"
+
+
+def test_each_purpose_has_a_key_of_its_own_the_same_wherever_the_identity_key_is() -> None:
+    one, same, other = IdentityKey(bytes(32)), IdentityKey(bytes(32)), IdentityKey(bytes([1] * 32))
+    keys = {one.key_for("desk session"), one.key_for("something else"), other.key_for("desk session")}
+    assert len(keys) == 3
+    assert {len(key) for key in keys} == {32}
+    assert same.key_for("desk session") == one.key_for("desk session")
+    assert one.key_for("email:ann@example.test").hex()[:32] != one.id_of(
+        Identifier("email", "ann@example.test")
+    )

@@ -26,7 +26,7 @@ QUICK = ("-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", 
 QUIET = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dlog4j2.level=warn")
 
 SETTINGS = """\
-process.roles=broker,controller
+process.roles={roles}
 node.id={node}
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
@@ -84,6 +84,12 @@ class Kafka(Server):
     name = "kafka"
     username = "touchbook"
     password = "correct-horse-battery"
+    node = NODE
+    nodes = frozenset({NODE})
+    """Who may lead a partition once it answers."""
+    roles = "broker,controller"
+    first = ("--standalone",)
+    """How its storage is formatted."""
 
     def __init__(self, directory: Path | None = None, *, port: int = 0, sasl: bool = False) -> None:
         super().__init__(directory)
@@ -139,7 +145,7 @@ class Kafka(Server):
             return False
         try:
             leaders = {part["leader_id"] for topic in admin.describe_topics() for part in topic["partitions"]}
-            return bool(admin.describe_cluster()["brokers"]) and leaders <= {NODE}
+            return bool(admin.describe_cluster()["brokers"]) and leaders <= self.nodes
         except (KafkaError, OSError):
             return False
         finally:
@@ -152,9 +158,12 @@ class Kafka(Server):
             for argument in ("--add-scram", f"{mechanism}=[name={self.username},password={self.password}]")
             if self.certificates
         ]
-        cluster = ("--standalone", "-t", CLUSTER, "-c", str(self._settings))
+        cluster = (*self.first, "-t", CLUSTER, "-c", str(self._settings))
         if why := machine.last_words(*self.java(), "kafka.tools.StorageTool", "format", *cluster, *users):
             raise RuntimeError(f"Kafka cannot format its storage: {why}")
+
+    def _listeners(self, advertised: str) -> str:
+        return f"{advertised},CONTROLLER://127.0.0.1:{self._controller}"
 
     def _said(self) -> str:
         listeners = {"PLAIN": self.bootstrap}
@@ -162,10 +171,11 @@ class Kafka(Server):
             listeners |= {"SECURE": self.secure_bootstrap, "MUTUAL": self.mutual_bootstrap}
         advertised = ",".join(f"{name}://{address}" for name, address in listeners.items())
         said = SETTINGS.format(
-            node=NODE,
+            node=self.node,
+            roles=self.roles,
             controller=self._controller,
             advertised=advertised,
-            listeners=f"{advertised},CONTROLLER://127.0.0.1:{self._controller}",
+            listeners=self._listeners(advertised),
             data=self.directory / "data",
         )
         if self.certificates:
@@ -176,6 +186,22 @@ class Kafka(Server):
                 password=self.password,
             )
         return said
+
+
+class Another(Kafka):
+    """One more broker beside a first, which is the controller of both."""
+
+    node = NODE + 1
+    nodes = frozenset({NODE, NODE + 1})
+    roles = "broker"
+    first = ("--no-initial-controllers",)
+
+    def __init__(self, beside: Kafka, directory: Path | None = None) -> None:
+        super().__init__(directory)
+        self._controller = beside._controller
+
+    def _listeners(self, advertised: str) -> str:
+        return advertised
 
 
 class _Recorded(Kafka):

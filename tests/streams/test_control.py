@@ -95,6 +95,19 @@ print(SqliteControl.at(directory, SqliteKeyring.at(directory), lambda: 0).create
         assert [key.source for secret in secrets if (key := control.find_key(secret))] == ["shop"] * 3
 
 
+def test_a_file_from_before_keys_had_names_is_opened_with_its_keys(
+    open_control: Open, tmp_path: Path
+) -> None:
+    old, secret = open_control().create_key("publish", "shop")
+    with closing(sqlite3.connect(tmp_path / "control.sqlite")) as before:
+        before.execute("ALTER TABLE access_keys DROP COLUMN name")
+
+    control = open_control()
+
+    assert control.find_key(secret) == old
+    assert control.create_key("agent", "desk", name="Ines Costa")[0] in control.list_keys()
+
+
 def test_a_change_waits_for_another_process_that_is_writing(control: Control, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "control.sqlite", isolation_level=None, timeout=0)) as other:
         other.execute("BEGIN IMMEDIATE")

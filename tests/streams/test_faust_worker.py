@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from tests.books import event
 from tests.servers.kafka import Kafka
 from tests.streams.names import POISON, produce
-from tests.streams.working import Opened, Plan, make_topics, opened, working
+from tests.streams.working import Opened, Plan, Worker, make_topics, opened, working
 from touchbook.streams.admission import Item, Publisher
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_producer import Producer, Row
@@ -108,6 +108,16 @@ def test_asked_to_stop_with_nothing_in_its_way_it_ends_well(plan: Plan) -> None:
         since = time.monotonic()
         assert worker.end() == 0
         assert time.monotonic() - since < 10
+        assert told(worker) == [
+            {"state": "working", "build": plan.build, "url": f"http://127.0.0.1:{worker.port}"},
+            {"state": "ending", "because": None},
+        ]
+
+
+def told(worker: Worker) -> list[dict[str, Any]]:
+    """What it tells programs of itself."""
+    lines = worker.log.read_text().splitlines()
+    return [json.loads(line.removeprefix("told ")) for line in lines if line.startswith("told ")]
 
 
 def test_asked_to_stop_while_it_waits_for_a_dead_member_it_ends_in_time(plan: Plan) -> None:
@@ -158,6 +168,7 @@ def test_what_stands_still_for_no_known_reason_is_ended(plan: Plan, door: Opened
     with working(Plan(**{**plan.__dict__, "store": "stuck", "settings": {"watchdog_seconds": 4}})) as worker:
         assert worker.process.wait(60) == 1
         assert "no progress for" in worker.said()
+        assert "no progress for" in told(worker)[-1]["because"]
     assert lag(plan) == 10
 
 
@@ -275,6 +286,7 @@ def test_what_a_sender_compresses_is_read_however_he_does(plan: Plan, door: Open
 
     asyncio.run(send())
     with working(Plan(**{**plan.__dict__, "fold": False, "ingress": True})) as worker:
+        worker.until(lambda: worker.total("ingress_accepted_total") == len(ways))
         worker.until(lambda: ingress_lag(plan, "shop") == 0)
         assert worker.end() == 0
     recorded = [door.journal.open(one) for part in range(PARTS) for one in door.journal.read(0, 1_000, part)]

@@ -139,7 +139,12 @@ def test_the_same_touchpoints_give_the_same_projections_as_on_one_machine(plan: 
         caught_up(plan, worker)
         assert worker.end() == 0
     assert digest(plan) == expected
-    assert len(door.control.list_set_aside(limit=500)[0]) == len(reused)
+    aside = door.control.list_set_aside(limit=500)[0]
+    assert len(aside) == len(reused) > 0
+    again = [door.admission.redrive(one.key).result(30) for one in aside]
+    assert {(one.outcome, one.code) for one in again} == {("rejected", "id_reused")}
+    assert door.control.list_set_aside(limit=500)[0] == aside
+    assert lag(plan) == 0  # and nothing of it went into the journal to be set aside once more
     assert published(plan) == kept_by_brokers(plan)
     assert published(plan) == stored(plan)
 
@@ -156,6 +161,7 @@ def stored(plan: Plan) -> dict[tuple[str, Any], Any]:
     return {name: row[:-1] for name, row in told.items() if row is not None}
 
 
+@pytest.mark.long
 def test_workers_that_are_killed_and_held_still_lose_nothing_and_count_nothing_twice(
     plan: Plan, door: Opened
 ) -> None:

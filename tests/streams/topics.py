@@ -183,6 +183,7 @@ class MemoryStore:
         gone = Rows(position, recorded_at, erased=sorted(members))
         gone.gone.ledger = list(rows.ledger)
         gone.gone.registers = list(rows.registers)
+        gone.gone.heads = [(row[1], row[2], row[0]) for row in rows.entries]
         gone.gone.claims = list(rows.claims)
         gone.gone.identifiers = list(rows.identifiers)
         for table in (self.ledger, self.registers, self.messages, self.claims, self.identifiers):
@@ -202,6 +203,7 @@ class MemoryStore:
         rows.ledger = {key: row for key, (_, row) in self.ledger.items() if key[0] in subjects}
         rows.registers = {key: row for key, (_, row) in self.registers.items() if key[0] in subjects}
         rows.messages = [row for key, (_, row) in self.messages.items() if key[0] in subjects]
+        rows.entries = [row for row in self.entries.values() if row[1] in subjects and row[-2]]
         rows.claims = {key: row for key, (_, row) in self.claims.items() if key[0] in subjects}
         rows.identifiers = {key: row for key, (_, row) in self.identifiers.items() if key[0] in subjects}
         return rows

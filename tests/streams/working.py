@@ -29,7 +29,7 @@ from touchbook.settings import settings_from
 from touchbook.streams.admission import Admission
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_journal import KafkaJournal
-from touchbook.streams.backends.kafka_producer import Producer
+from touchbook.streams.backends.kafka_producer import DELIVERY_SECONDS, Producer
 from touchbook.streams.backends.kafka_topics import Identity, ensure, ensure_build
 from touchbook.streams.backends.sqlite_control import SqliteControl
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
@@ -80,10 +80,10 @@ class Opened:
 
 
 @contextmanager
-def opened(plan: Plan) -> Iterator[Opened]:
+def opened(plan: Plan, delivery_seconds: float = DELIVERY_SECONDS) -> Iterator[Opened]:
     keyring = SqliteKeyring.at(Path(plan.data), None)
     control = SqliteControl.at(Path(plan.data), keyring, now)
-    producer = Producer(plan.place)
+    producer = Producer(plan.place, delivery_seconds)
     journal = KafkaJournal.at(plan.place, keyring, now, producer)
     admission = Admission(
         journal, control, catalogue_of(settings_from(data=Path(plan.data))), lambda id: None
@@ -196,6 +196,7 @@ def run(plan: Plan) -> int:
                 clock=now,
                 store=store_of(plan) if plan.fold else None,
                 admission=parts.admission if plan.ingress else None,
+                tell=lambda said: print("told", json.dumps(said), flush=True),
             ),
             WorkerSettings(port=plan.port, **settings),
         )

@@ -1,0 +1,172 @@
+"""The agents' page of one very large customer: what its server pays for it, and how it stands in a real browser.
+
+The page is measured twice: asked again, and after one more touchpoint of his each time, when nothing that was
+remembered of him holds any more. The browser's rows need Chromium and the tests' extra; without them they are left out.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.events import SOURCE, large_customer, stream
+from benchmarks.measure import Served, a_book, a_directory, a_server, cpu_of, quantile
+from benchmarks.stored import fill
+from benchmarks.table import Row
+from touchbook.schemas.times import rfc3339
+from touchbook.streams.follow import catch_up
+from touchbook.wiring import now
+
+LARGE = 20_000
+READS = 200
+SERVER_MS, USABLE_MS = 30, 500
+CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+SIGN_IN = "/desk/sign-in"
+MOST_ARTICLES = 400
+LONGEST_SCROLL = 120
+"""Seconds."""
+OLDER = re.compile(r'data-older="([^"]*)"')
+LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+HELD = """() => [
+  document.querySelectorAll('.tp').length,
+  Math.min(...[...document.querySelectorAll('.tp')].map((one) => Number(one.dataset.at))),
+  performance.memory.usedJSHeapSize,
+]"""
+AT_THE_END = "document.querySelector('#feed .run:last-of-type')?.dataset.older === ''"
+
+
+def rows(quick: bool = False) -> Iterator[Row]:
+    touchpoints, reads = (1_000, 10) if quick else (LARGE, READS)
+    with a_directory() as directory:
+        customer, keys = _stored(directory, touchpoints)
+        with a_server(directory) as served:
+            who = f"a customer of {touchpoints:,} touchpoints"
+            path = f"/desk/customers/{customer}"
+            with _signed_in(served.url, keys["agent"]) as http:
+                yield _row(
+                    f"the desk's page of {who}, again", *_pages(http, served, path, reads), quick=quick
+                )
+                more = _more(http, keys["publish"])
+                took = _pages(http, served, path, reads // 4, before_each=lambda: next(more))
+                yield _row("  after one more touchpoint each time", *took, quick=quick)
+                yield _row("  its next 50 touchpoints", *_next(http, served, path, reads))
+            yield from _in_a_browser(served.url, path, keys["agent"], touchpoints, quick)
+
+
+def _stored(directory: Path, touchpoints: int) -> tuple[str, dict[str, str]]:
+    with a_book(directory) as book:
+        fill(book, large_customer(touchpoints))
+        catch_up(book.journal, book.projections, book.folder)
+        keys = {
+            "agent": book.control.create_key("agent", "desk", None)[1],
+            "publish": book.control.create_key("publish", SOURCE, "web")[1],
+        }
+        return book.customers.find("user_id:ularge").id, keys
+
+
+@contextmanager
+def _signed_in(url: str, key: str) -> Iterator[httpx.Client]:
+    headers = {"Origin": url, "Sec-Fetch-Site": "same-origin"}
+    with httpx.Client(base_url=url, timeout=60, headers=headers) as http:
+        http.post(SIGN_IN, data={"key": key})
+        yield http
+
+
+def _pages(
+    http: httpx.Client, served: Served, path: str, reads: int, before_each: Any = lambda: None
+) -> tuple[list[float], float]:
+    """Milliseconds of each page, and CPU milliseconds of one; AssertionError for every answer but 200."""
+    took, used = [], 0.0
+    for n in range(reads + 1):
+        before_each()
+        cpu, began = cpu_of(served.pid), time.perf_counter()
+        answer = http.get(path)
+        if n:  # the first loads what a server loads once
+            took.append((time.perf_counter() - began) * 1000)
+            used += cpu_of(served.pid) - cpu
+        assert answer.status_code == 200, answer.text[:500]
+    return took, used / reads * 1000
+
+
+def _more(http: httpx.Client, key: str) -> Iterator[None]:
+    """Publishes one more touchpoint of his each time, and waits until it is seen."""
+    for n, one in enumerate(stream(11)):
+        data = {**one["data"], "identifiers": {"user_id": "ularge"}}
+        event = {**one, "id": f"more-{n}", "time": rfc3339(now()), "data": data}
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/cloudevents+json"}
+        http.post("/v1/events", json=event, headers=headers).raise_for_status()
+        time.sleep(0.1)
+        yield
+
+
+def _next(http: httpx.Client, served: Served, path: str, reads: int) -> tuple[list[float], float]:
+    """Run after run down the timeline, and from the top again."""
+    took, used, below = list[float](), cpu_of(served.pid), ""
+    for _ in range(reads):
+        began = time.perf_counter()
+        answer = http.get(
+            f"{path}/timeline", params={"f": "1", "before": below}, headers={"HX-Request": "true"}
+        )
+        took.append((time.perf_counter() - began) * 1000)
+        assert answer.status_code == 200, answer.text[:500]
+        below = OLDER.findall(answer.text)[0]
+    return took, (cpu_of(served.pid) - used) / reads * 1000
+
+
+def _row(what: str, took: list[float], cpu: float, quick: bool = True) -> Row:
+    half, most = quantile(took, 0.5), quantile(took, 0.99)
+    goal, met = ("", None) if quick else (f"p99 < {SERVER_MS} ms", most < SERVER_MS)
+    return Row(what, 1000 / half, cpu * 1000, "", most, half, goal, met)
+
+
+# In a browser
+
+
+def _in_a_browser(url: str, path: str, key: str, touchpoints: int, quick: bool) -> Iterator[Row]:
+    chromium = next((one for one in CHROMIUM if Path(one).exists()), None)
+    if chromium is None or find_spec("playwright") is None:
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_context(base_url=url, viewport={"width": 1280, "height": 1000}).new_page()
+        page.goto(SIGN_IN)
+        page.fill("#key", key)
+        page.click("button[type=submit]")
+        page.wait_for_url("**/desk/overview")
+        took = []
+        for _ in range(3 if quick else 20):
+            page.goto(path, wait_until="load")
+            took.append(float(page.evaluate(LOADED)))
+        half, most = quantile(took, 0.5), quantile(took, 0.99)
+        goal, met = ("", None) if quick else (f"p50 < {USABLE_MS} ms", half < USABLE_MS)
+        yield Row("  usable in Chromium", None, None, "", most, half, goal, met)
+        yield from _scrolled(page, touchpoints, quick)
+        browser.close()
+
+
+def _scrolled(page: Any, touchpoints: int, quick: bool) -> Iterator[Row]:
+    """To the first touchpoint of all, and what the page holds on the way."""
+    page.evaluate("document.querySelector('[name=noise]').click()")  # all of them
+    began, seen, articles, memory = time.perf_counter(), 0, 0, 0.0
+    at_rest = 0
+    while at_rest < 3 and time.perf_counter() - began < LONGEST_SCROLL:
+        page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+        page.wait_for_timeout(60)
+        held, oldest, used = page.evaluate(HELD)
+        articles, memory = max(articles, held), max(memory, used / 2**20)
+        at_rest = at_rest + 1 if oldest == seen and page.evaluate(AT_THE_END) else 0
+        seen = oldest
+    measured = f"{articles} articles, {memory:.0f} MiB"
+    goal, met = ("", None) if quick else (f"at most {MOST_ARTICLES} articles held", articles <= MOST_ARTICLES)
+    seconds = time.perf_counter() - began
+    what = f"  scrolled through all of it in {seconds:.0f} s"
+    yield Row(what, touchpoints / seconds, None, measured=measured, goal=goal, met=met)

@@ -1,0 +1,1 @@
+DELETE FROM minutes WHERE minute < (SELECT max(minute) FROM minutes) - ?

@@ -1,0 +1,1 @@
+DELETE FROM search WHERE subject IN (SELECT value FROM json_each(:members))

@@ -1,1 +1,0 @@
-CREATE INDEX entries_by_position ON entries (subject, position)

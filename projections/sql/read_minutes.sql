@@ -1,0 +1,1 @@
+SELECT minute, channel, touchpoints FROM minutes WHERE minute >= ? ORDER BY minute, channel

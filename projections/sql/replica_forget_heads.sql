@@ -1,0 +1,1 @@
+DELETE FROM heads WHERE subject = :subject AND position < :position

@@ -1,0 +1,1 @@
+SELECT DISTINCT subject, thread FROM thread_messages WHERE subject IN (SELECT value FROM json_each(:subjects))

@@ -1,0 +1,2 @@
+DELETE FROM search
+WHERE (subject, key) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))

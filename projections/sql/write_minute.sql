@@ -1,0 +1,2 @@
+INSERT INTO minutes (minute, channel, touchpoints) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET touchpoints = touchpoints + excluded.touchpoints

@@ -1,0 +1,1 @@
+INSERT INTO search (subject, key, term) VALUES (?, ?, ?)

@@ -1,0 +1,1 @@
+INSERT INTO audit (position, text, hash) VALUES (?, ?, ?);

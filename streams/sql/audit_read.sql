@@ -1,0 +1,1 @@
+SELECT position, text, hash FROM audit WHERE position > ? ORDER BY position LIMIT ?;

@@ -1,0 +1,228 @@
+"""The timeline in a real browser: scrolled through, live, cut off and back, filtered, and by keys alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.api.serving import Server
+from tests.books import event, publish
+from tests.desk.browser import NARROW, grave_faults
+from tests.desk.conftest import Open
+from tests.desk.signed import a_server
+from tests.desk.test_customer_browser import just, path_of
+from tests.marta import record_both
+
+MANY = 1_500
+HELD = 8 * 60
+"""Articles that the page may hold at a time."""
+SCRIPT = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
+
+KEYS = "[...document.querySelectorAll('#feed .tp')].flatMap(one => one.dataset.keys.split(' '))"
+TIMES = "[...document.querySelectorAll('#feed .tp')].map(one => Number(one.dataset.at))"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("timeline-browser") / "book"
+    record_both(directory)
+    with a_server(directory) as running:
+        many = [
+            event("complaint_raised", {"text": f"Number {n}"}, who="many", days_ago=2 + n / 9, id=f"many-{n}")
+            for n in range(MANY)
+        ]
+        for at in range(0, MANY, 500):
+            publish(running.book, many[at : at + 500])
+        running.settle()
+        yield running
+
+
+def until(page: Page, expression: str) -> None:
+    """Waits for it from outside: the page itself may evaluate no text."""
+    for _ in range(200):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(30)
+    raise AssertionError(expression)
+
+
+def scroll_to(page: Page, down: bool) -> set[str]:
+    """Every key seen on the way, window by window; what the page holds stays bounded."""
+    seen: set[str] = set()
+    for _ in range(MANY):
+        keys, held = page.evaluate(f"[{KEYS}, document.querySelectorAll('#feed *').length]")
+        assert len(keys) == len(set(keys))
+        assert len(keys) <= HELD + 60
+        assert held < HELD * 25
+        seen |= set(keys)
+        edge = "runs.at(-1).dataset.older" if down else "runs[0].dataset.newer"
+        if page.evaluate(f"(runs => !{edge})([...document.querySelectorAll('#feed .run')])"):
+            times = page.evaluate(TIMES)
+            assert times == sorted(times, reverse=True)
+            return seen
+        where = "document.querySelector('#gap-below')" if down else "document.querySelector('#gap-above')"
+        side = "top" if down else "bottom"
+        page.evaluate(f"scrollBy({{top: {where}.getBoundingClientRect().{side}, behavior: 'instant'}})")
+        page.wait_for_timeout(60)
+    raise AssertionError("the end never came")
+
+
+def test_all_of_a_long_history_passes_by_once_and_the_page_stays_small(
+    server: Server, open_desk: Open
+) -> None:
+    page = open_desk(server, path_of(server, "user_id:many") + "?f=1")
+    down = scroll_to(page, down=True)
+    assert len(down) == MANY
+    page.evaluate("scrollBy({top: -2000, behavior: 'instant'})")
+    assert len(scroll_to(page, down=False)) >= HELD
+    assert page.evaluate("document.querySelector('#gap-above').getAttribute('height')") == "0"
+    assert page.evaluate("document.querySelector('#feed .tp').getAttribute('aria-posinset')") == "1"
+
+
+def test_what_happens_now_slides_in_and_does_not_move_what_is_read(server: Server, open_desk: Open) -> None:
+    page = open_desk(server, path_of(server, "user_id:many") + "?f=1")
+    expect(page.locator(".live .on")).to_be_visible()
+    first = page.locator("#feed .tp").first
+    until(page, "document.querySelector('[hx-sse\\\\:connect]')?._htmx?.sse")
+    just(server, "complaint_raised", {"text": "It happens now."}, who="many")
+    expect(first).to_contain_text("It happens now.", timeout=1_500)
+
+    page.mouse.wheel(0, 3_000)
+    until(page, "scrollY > 1500")
+    page.wait_for_timeout(300)
+    there = page.evaluate(
+        "[...document.querySelectorAll('.tp')].find(one => one.getBoundingClientRect().top > 200).id"
+    )
+    before = page.locator(f"#{there}").bounding_box()
+    for n in range(3):
+        just(server, "complaint_raised", {"text": f"New {n}"}, who="many")
+    expect(page.locator("#fresh button")).to_have_text(re.compile(r"^\s*3 new\s*$"), timeout=1_500)
+    assert page.locator(f"#{there}").bounding_box() == before
+    page.keyboard.press(".")
+    expect(first).to_contain_text("New 2")
+    expect(first).to_be_focused()
+    expect(page.locator("#fresh button")).to_be_hidden()
+    keys = page.evaluate(KEYS)
+    assert len(keys) == len(set(keys))
+
+
+def test_a_broken_connection_loses_nothing_and_says_so(server: Server, open_desk: Open) -> None:
+    page = open_desk(
+        server, path_of(server, "user_id:many") + "?f=1", forgiven=("ERR_", "Failed to fetch", "sse")
+    )
+    until(page, "document.querySelector('[hx-sse\\\\:connect]')?._htmx?.sse")
+    just(server, "complaint_raised", {"text": "Before the break"}, who="many")
+    expect(page.locator("#feed .tp").first).to_contain_text("Before the break")
+
+    page.context.set_offline(True)
+    page.evaluate("document.querySelector('[hx-sse\\\\:connect]')._htmx.sse.reader.cancel()")
+    expect(page.locator(".offline")).to_be_visible()
+    for n in range(3):
+        just(server, "complaint_raised", {"text": f"In the dark {n}"}, who="many")
+    page.context.set_offline(False)
+
+    expect(page.locator("#feed .tp").first).to_contain_text("In the dark 2", timeout=9_000)
+    expect(page.locator(".offline")).to_be_hidden()
+    texts = page.locator("#feed blockquote").all_text_contents()
+    assert [texts.count(f"In the dark {n}") for n in range(3)] == [1, 1, 1]
+
+
+def test_filters_are_in_the_address_and_go_back(server: Server, open_desk: Open) -> None:
+    path = path_of(server)
+    page = open_desk(server, path)
+    expect(page.locator("#count")).to_have_text(re.compile(r"^\d+ of \d+$"))
+    shown = page.locator("#feed .tp").count()
+    page.locator(".pick[data-pick=family] summary").click()
+    page.get_by_label("Feedback").check()
+    page.wait_for_url("**family=feedback*")
+    expect(page.locator("#feed .tp h3").first).to_contain_text("Survey")
+    expect(page.locator(".pick[data-pick=family] b")).to_have_text("Feedback")
+    page.go_back()
+    page.wait_for_url(lambda url: "family" not in url)
+    expect(page.locator("#feed .tp")).to_have_count(shown)
+    page.go_forward()
+    expect(page.locator(".pick[data-pick=family] b")).to_have_text("Feedback")
+    page.reload()
+    expect(page.locator("#feed .tp h3").first).to_contain_text("Survey")
+    page.locator("#sieve [name=text]").fill("three times")
+    page.wait_for_url("**text=three*")
+    expect(page.locator("#feed .tp")).to_have_count(1)
+    page.locator("#clear").click()
+    page.wait_for_url(lambda url: url.endswith(path))
+    page.locator(".mk[data-filter]").first.click()
+    page.wait_for_url("**thread=*")
+    expect(page.locator(".only")).to_be_visible()
+    page.locator(".only input").click()
+    page.wait_for_url(lambda url: "thread" not in url)
+    day = page.locator("#feed .day").nth(3).get_attribute("data-day")
+    page.locator("[name=date]").fill(day or "")
+    expect(page.locator("#feed .tp").first).to_be_attached()
+    page.wait_for_url(f"**date={day}*")
+
+
+def test_keys_alone_read_open_and_fold(server: Server, open_desk: Open) -> None:
+    page = open_desk(server, path_of(server))
+    page.keyboard.press("j")
+    at = "document.activeElement.getAttribute('aria-posinset')"
+    first = int(page.evaluate(at))
+    page.keyboard.press("j")
+    until(page, f"Number({at}) === {first + 1}")
+    page.keyboard.press("PageUp")
+    until(page, f"Number({at}) === {first}")
+    page.keyboard.press("J")
+    day = page.evaluate("document.activeElement.closest('.day').dataset.day")
+    page.keyboard.press("K")
+    assert page.evaluate("document.activeElement.closest('.day').dataset.day") > day
+    page.keyboard.press("x")
+    until(page, "document.activeElement.querySelector('pre.json')?.hidden === false")
+    assert "at=" in page.url
+    assert not grave_faults(page)
+    fold = page.locator("#feed .fold").first
+    fold.locator("xpath=ancestor::article").focus()
+    was = fold.get_attribute("open")
+    page.keyboard.press("e")
+    assert fold.get_attribute("open") != was
+
+
+def test_a_line_of_the_banner_or_a_score_leads_to_its_touchpoint(server: Server, open_desk: Open) -> None:
+    page = open_desk(server, path_of(server) + "?why=trust")
+    line = page.locator("#score-trust .sums a").first
+    expect(line).to_be_visible()
+    expect(page.locator("#feed .pts").first).to_contain_text("Trust")
+    keys = (line.get_attribute("data-show") or "").split()
+    line.click()
+    shown = page.locator(".tp.sel").first
+    expect(shown.locator(".data")).to_be_visible()
+    assert set((shown.get_attribute("data-keys") or "").split()) & set(keys)
+    page.locator("#score-trust summary").click()
+    expect(page.locator("#feed .pts")).to_have_count(0)
+
+
+def test_stored_script_stays_text_also_when_it_comes_live(server: Server, open_desk: Open) -> None:
+    just(server, "complaint_raised", {"text": SCRIPT}, who="hurt")
+    page = open_desk(server, path_of(server, "user_id:hurt") + "?f=1")
+    until(page, "document.querySelector('[hx-sse\\\\:connect]')?._htmx?.sse")
+    just(server, "complaint_raised", {"text": SCRIPT, "case_id": SCRIPT, "reason": SCRIPT}, who="hurt")
+    expect(page.locator("#feed .tp")).to_have_count(2)
+    page.locator("#feed h3").first.click()
+    expect(page.locator("#feed .data").first).to_be_visible()
+    assert "onerror" in page.locator("#feed").inner_text()
+    assert page.locator("#feed img, #feed script").count() == 0
+    assert page.evaluate("window.hurt") is None
+
+
+@pytest.mark.parametrize(
+    ("language", "dark", "size"),
+    [("en", False, (1280, 1000)), ("ru", True, NARROW), ("ru", False, (1000, 900))],
+)
+def test_it_fits_and_axe_finds_nothing_serious_when_opened(
+    server: Server, open_desk: Open, language: str, dark: bool, size: tuple[int, int]
+) -> None:
+    page = open_desk(server, path_of(server, "user_id:84214"), language=language, dark=dark, size=size)
+    page.locator("#feed h3").nth(3).click()
+    expect(page.locator("#feed .data").first).to_be_visible()
+    assert not grave_faults(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
