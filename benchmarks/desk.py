@@ -29,7 +29,8 @@ READS = 200
 SERVER_MS, USABLE_MS = 30, 500
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 SIGN_IN = "/desk/sign-in"
-MOST_ARTICLES = 400
+MOST_ARTICLES = 500
+LIVE_MS = 1_000
 LONGEST_SCROLL = 120
 """Seconds."""
 OLDER = re.compile(r'data-older="([^"]*)"')
@@ -57,7 +58,7 @@ def rows(quick: bool = False) -> Iterator[Row]:
                 took = _pages(http, served, path, reads // 4, before_each=lambda: next(more))
                 yield _row("  after one more touchpoint each time", *took, quick=quick)
                 yield _row("  its next 50 touchpoints", *_next(http, served, path, reads))
-            yield from _in_a_browser(served.url, path, keys["agent"], touchpoints, quick)
+            yield from _in_a_browser(served.url, path, keys, touchpoints, quick)
 
 
 def _stored(directory: Path, touchpoints: int) -> tuple[str, dict[str, str]]:
@@ -99,11 +100,15 @@ def _more(http: httpx.Client, key: str) -> Iterator[None]:
     """Publishes one more touchpoint of his each time, and waits until it is seen."""
     for n, one in enumerate(stream(11)):
         data = {**one["data"], "identifiers": {"user_id": "ularge"}}
-        event = {**one, "id": f"more-{n}", "time": rfc3339(now()), "data": data}
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/cloudevents+json"}
-        http.post("/v1/events", json=event, headers=headers).raise_for_status()
+        _publish(http, key, {**one, "id": f"more-{n}", "data": data})
         time.sleep(0.1)
         yield
+
+
+def _publish(http: httpx.Client, key: str, event: dict[str, Any]) -> None:
+    event = {**event, "specversion": "1.0", "source": SOURCE, "time": rfc3339(now())}
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/cloudevents+json"}
+    http.post("/v1/events", json=event, headers=headers).raise_for_status()
 
 
 def _next(http: httpx.Client, served: Served, path: str, reads: int) -> tuple[list[float], float]:
@@ -129,7 +134,7 @@ def _row(what: str, took: list[float], cpu: float, quick: bool = True) -> Row:
 # In a browser
 
 
-def _in_a_browser(url: str, path: str, key: str, touchpoints: int, quick: bool) -> Iterator[Row]:
+def _in_a_browser(url: str, path: str, keys: dict[str, str], touchpoints: int, quick: bool) -> Iterator[Row]:
     chromium = next((one for one in CHROMIUM if Path(one).exists()), None)
     if chromium is None or find_spec("playwright") is None:
         return
@@ -139,7 +144,7 @@ def _in_a_browser(url: str, path: str, key: str, touchpoints: int, quick: bool) 
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_context(base_url=url, viewport={"width": 1280, "height": 1000}).new_page()
         page.goto(SIGN_IN)
-        page.fill("#key", key)
+        page.fill("#key", keys["agent"])
         page.click("button[type=submit]")
         page.wait_for_url("**/desk/overview")
         took = []
@@ -149,8 +154,26 @@ def _in_a_browser(url: str, path: str, key: str, touchpoints: int, quick: bool) 
         half, most = quantile(took, 0.5), quantile(took, 0.99)
         goal, met = ("", None) if quick else (f"p50 < {USABLE_MS} ms", half < USABLE_MS)
         yield Row("  usable in Chromium", None, None, "", most, half, goal, met)
+        with httpx.Client(base_url=url, timeout=60) as http:
+            yield _seen(page, http, keys["publish"], quick)
         yield from _scrolled(page, touchpoints, quick)
         browser.close()
+
+
+def _seen(page: Any, http: httpx.Client, key: str, quick: bool) -> Row:
+    """From sending a touchpoint to its place on the open page."""
+    took = []
+    page.wait_for_timeout(1_000)  # the stream is open
+    for n in range(3 if quick else 30):
+        text = f"Seen {n} {time.time_ns()}"
+        data = {"text": text, "thread": f"seen-{n}", "identifiers": {"user_id": "ularge"}}
+        began = time.perf_counter()
+        _publish(http, key, {"type": "chat_message_sent", "id": text, "data": data})
+        page.wait_for_selector(f"text={text}", state="attached", timeout=30_000)
+        took.append((time.perf_counter() - began) * 1000)
+    half, most = quantile(took, 0.5), quantile(took, 0.99)
+    goal, met = ("", None) if quick else (f"p99 < {LIVE_MS} ms", most < LIVE_MS)
+    return Row("  a touchpoint is on the open page", None, None, "", most, half, goal, met)
 
 
 def _scrolled(page: Any, touchpoints: int, quick: bool) -> Iterator[Row]:

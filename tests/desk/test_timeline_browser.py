@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.api.serving import Server
 from tests.books import event, publish
@@ -34,10 +34,33 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             event("complaint_raised", {"text": f"Number {n}"}, who="many", days_ago=2 + n / 9, id=f"many-{n}")
             for n in range(MANY)
         ]
-        for at in range(0, MANY, 500):
+        many += [
+            event(
+                "chat_message_sent",
+                {"thread": "t", "text": "Yes."},
+                who="talks",
+                days_ago=n / 120,
+                id=f"t-{n}",
+            )
+            for n in range(MANY)
+        ]
+        for at in range(0, len(many), 500):
             publish(running.book, many[at : at + 500])
         running.settle()
         yield running
+
+
+STREAM = "document.querySelector('[hx-sse\\\\:connect]')"
+CONNECTED = f"{STREAM}?._htmx?.sse"
+IN_SIGHT = "[...document.querySelectorAll('.tp')].find(one => one.getBoundingClientRect().bottom > 200).id"
+
+
+def look_away(page: Page, hidden: bool) -> None:
+    page.evaluate(
+        """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange')); }""",
+        hidden,
+    )
 
 
 def until(page: Page, expression: str) -> None:
@@ -74,6 +97,7 @@ def test_all_of_a_long_history_passes_by_once_and_the_page_stays_small(
     server: Server, open_desk: Open
 ) -> None:
     page = open_desk(server, path_of(server, "user_id:many") + "?f=1")
+    page.keyboard.press("j")  # the focus stays behind, and holds nothing back
     down = scroll_to(page, down=True)
     assert len(down) == MANY
     page.evaluate("scrollBy({top: -2000, behavior: 'instant'})")
@@ -82,11 +106,25 @@ def test_all_of_a_long_history_passes_by_once_and_the_page_stays_small(
     assert page.evaluate("document.querySelector('#feed .tp').getAttribute('aria-posinset')") == "1"
 
 
+def test_long_folds_make_short_runs_and_reading_them_comes_to_rest(server: Server, open_desk: Open) -> None:
+    page = open_desk(server, path_of(server, "user_id:talks") + "?f=1")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/timeline?" in request.url else None)
+    page.evaluate("scrollBy({top: 700, behavior: 'instant'})")
+    before = -1
+    for _ in range(10):
+        if before == len(asked):
+            return
+        before = len(asked)
+        page.wait_for_timeout(1_000)
+    raise AssertionError(f"asked {len(asked)} times")
+
+
 def test_what_happens_now_slides_in_and_does_not_move_what_is_read(server: Server, open_desk: Open) -> None:
     page = open_desk(server, path_of(server, "user_id:many") + "?f=1")
     expect(page.locator(".live .on")).to_be_visible()
     first = page.locator("#feed .tp").first
-    until(page, "document.querySelector('[hx-sse\\\\:connect]')?._htmx?.sse")
+    until(page, CONNECTED)
     just(server, "complaint_raised", {"text": "It happens now."}, who="many")
     expect(first).to_contain_text("It happens now.", timeout=1_500)
 
@@ -108,17 +146,83 @@ def test_what_happens_now_slides_in_and_does_not_move_what_is_read(server: Serve
     keys = page.evaluate(KEYS)
     assert len(keys) == len(set(keys))
 
+    feed = "document.querySelector('#feed').getBoundingClientRect().top"
+    page.evaluate(f"scrollBy({{top: {feed} - 40, behavior: 'instant'}})")  # its head is below the bars
+    there = page.evaluate(IN_SIGHT)
+    before = page.locator(f"#{there}").bounding_box()
+    just(server, "complaint_raised", {"text": "New 3"}, who="many")
+    expect(page.locator("#fresh button")).to_be_visible()
+    assert page.locator(f"#{there}").bounding_box() == before
+
+
+def test_what_comes_while_the_feed_is_read_is_not_wiped_out_by_an_older_answer(
+    server: Server, open_desk: Open
+) -> None:
+    page = open_desk(server, path_of(server, "user_id:many") + "?f=1")
+    until(page, CONNECTED)
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/timeline?**", lambda route: held.append((route, route.fetch())), times=1)
+    page.locator(".pick[data-pick=family] summary").click()
+    page.get_by_label("Feedback").check()
+    page.wait_for_url("**family=feedback*")
+    until(page, CONNECTED)
+    while not held:
+        page.wait_for_timeout(20)
+    with page.expect_event("console", lambda said: said.text == "heard"):
+        page.evaluate(f"{STREAM}.addEventListener('touchpoint', () => console.log('heard'))")
+        just(server, "complaint_raised", {"text": "In between"}, who="many")
+    route, answer = held[0]
+    assert "In between" not in answer.text()
+    route.fulfill(response=answer)
+
+    expect(page.locator("#feed")).to_have_attribute("aria-busy", "false")
+    expect(page.locator("#feed .tp").first).to_contain_text("In between")
+
+
+def test_members_that_changed_are_read_anew_where_one_stands(server: Server, open_desk: Open) -> None:
+    page = open_desk(server, path_of(server, "user_id:many") + "?f=1")
+    until(page, CONNECTED)
+    for _ in range(4):
+        page.mouse.wheel(0, 3_000)
+        page.wait_for_timeout(300)
+    there = page.evaluate(IN_SIGHT)
+    before = page.locator(f"#{there}").bounding_box()
+    assert before is not None
+    with page.expect_response("**/timeline?*at=*"):
+        page.evaluate(f"{STREAM}.dispatchEvent(new CustomEvent('reload', {{ detail: {{}} }}))")
+    page.wait_for_timeout(500)
+    after = page.locator(f"#{there}").bounding_box()
+    assert after is not None
+    assert abs(after["y"] - before["y"]) < 3
+
+
+def test_a_page_nobody_looks_at_holds_no_connection_and_catches_up_quietly(
+    server: Server, open_desk: Open
+) -> None:
+    page = open_desk(server, path_of(server, "user_id:many") + "?f=1")
+    until(page, CONNECTED)
+    with page.expect_event("requestfinished", lambda request: "/live?" in request.url):
+        look_away(page, True)
+    just(server, "complaint_raised", {"text": "While away"}, who="many")
+    page.evaluate(
+        """() => new MutationObserver(() => { window.offline ||= document.body.classList.contains('is-offline'); })
+        .observe(document.body, { attributes: true })"""
+    )
+    look_away(page, False)
+    expect(page.locator("#feed .tp").first).to_contain_text("While away")
+    assert page.evaluate("window.offline ?? false") is False
+
 
 def test_a_broken_connection_loses_nothing_and_says_so(server: Server, open_desk: Open) -> None:
     page = open_desk(
         server, path_of(server, "user_id:many") + "?f=1", forgiven=("ERR_", "Failed to fetch", "sse")
     )
-    until(page, "document.querySelector('[hx-sse\\\\:connect]')?._htmx?.sse")
+    until(page, CONNECTED)
     just(server, "complaint_raised", {"text": "Before the break"}, who="many")
     expect(page.locator("#feed .tp").first).to_contain_text("Before the break")
 
     page.context.set_offline(True)
-    page.evaluate("document.querySelector('[hx-sse\\\\:connect]')._htmx.sse.reader.cancel()")
+    page.evaluate(f"{STREAM}._htmx.sse.reader.cancel()")
     expect(page.locator(".offline")).to_be_visible()
     for n in range(3):
         just(server, "complaint_raised", {"text": f"In the dark {n}"}, who="many")
@@ -128,6 +232,13 @@ def test_a_broken_connection_loses_nothing_and_says_so(server: Server, open_desk
     expect(page.locator(".offline")).to_be_hidden()
     texts = page.locator("#feed blockquote").all_text_contents()
     assert [texts.count(f"In the dark {n}") for n in range(3)] == [1, 1, 1]
+
+    page.context.set_offline(True)
+    page.locator(".pick[data-pick=mood] summary").click()
+    page.get_by_label("Positive").check()
+    page.wait_for_timeout(300)
+    page.context.set_offline(False)
+    expect(page.locator("#feed .none")).to_be_visible(timeout=9_000)  # read as soon as it can be
 
 
 def test_filters_are_in_the_address_and_go_back(server: Server, open_desk: Open) -> None:
@@ -150,8 +261,10 @@ def test_filters_are_in_the_address_and_go_back(server: Server, open_desk: Open)
     page.locator("#sieve [name=text]").fill("three times")
     page.wait_for_url("**text=three*")
     expect(page.locator("#feed .tp")).to_have_count(1)
+    page.evaluate("window.same = true")
     page.locator("#clear").click()
     page.wait_for_url(lambda url: url.endswith(path))
+    assert page.evaluate("window.same")
     page.locator(".mk[data-filter]").first.click()
     page.wait_for_url("**thread=*")
     expect(page.locator(".only")).to_be_visible()
@@ -179,6 +292,13 @@ def test_keys_alone_read_open_and_fold(server: Server, open_desk: Open) -> None:
     page.keyboard.press("x")
     until(page, "document.activeElement.querySelector('pre.json')?.hidden === false")
     assert "at=" in page.url
+    page.evaluate(  # as on plain http
+        """() => { Object.defineProperty(navigator, 'clipboard', { value: undefined });
+        document.addEventListener('copy', () => { window.copied = document.activeElement.value; }); }"""
+    )
+    page.keyboard.press("c")
+    until(page, "/^[0-9a-f]{32}$/.test(window.copied)")
+    expect(page.locator(".tp:focus [data-do=copy]")).to_have_text("Copied")
     assert not grave_faults(page)
     fold = page.locator("#feed .fold").first
     fold.locator("xpath=ancestor::article").focus()
@@ -200,11 +320,21 @@ def test_a_line_of_the_banner_or_a_score_leads_to_its_touchpoint(server: Server,
     page.locator("#score-trust summary").click()
     expect(page.locator("#feed .pts")).to_have_count(0)
 
+    id = path_of(server).rpartition("/")[2]
+    noise = server.get(f"/v1/customers/{id}/timeline", params={"type": "page_viewed"}).json()["items"][0][
+        "key"
+    ]
+    page.evaluate(
+        "key => document.dispatchEvent(new CustomEvent('desk:show', { detail: { keys: [key], open: true } }))",
+        noise,
+    )
+    expect(page.locator(f".tp.sel[data-keys~='{noise}'] .data")).to_be_visible()  # though noise was hidden
+
 
 def test_stored_script_stays_text_also_when_it_comes_live(server: Server, open_desk: Open) -> None:
     just(server, "complaint_raised", {"text": SCRIPT}, who="hurt")
     page = open_desk(server, path_of(server, "user_id:hurt") + "?f=1")
-    until(page, "document.querySelector('[hx-sse\\\\:connect]')?._htmx?.sse")
+    until(page, CONNECTED)
     just(server, "complaint_raised", {"text": SCRIPT, "case_id": SCRIPT, "reason": SCRIPT}, who="hurt")
     expect(page.locator("#feed .tp")).to_have_count(2)
     page.locator("#feed h3").first.click()
