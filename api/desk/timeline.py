@@ -148,7 +148,8 @@ def by_day(views: Iterable[View], words: Words, now: int) -> list[tuple[str, str
         some = list(held)
         head = words.day(some[0].at, now)
         if day == today:
-            head = words.gettext("Today, %(day)s", day=head)
+            weekday = head if words.language == "en" else head[:1].lower() + head[1:]
+            head = words.gettext("Today, %(day)s", day=weekday)
         days.append((day.isoformat(), head, "" if day == today else words.ago(some[0].at, now), some))
     return days
 

@@ -198,6 +198,7 @@ def test_the_same_in_russian(server: Server) -> None:
     with acting(server, **{"Accept-Language": "ru"}) as client:
         page = run(client, path_of(server, "user_id:84214"), f="1")
         told = words_of(page)
+        assert re.search("Сегодня, [а-я]", told)
         for words in (
             "Чат, ждёт ответа",
             "3 сообщения за 11 мин",

@@ -15,6 +15,7 @@ from tests.desk.conftest import Open
 from tests.desk.signed import a_server
 from tests.desk.test_customer_browser import just, path_of
 from tests.marta import record_both
+from touchbook.api.desk import live
 
 MANY = 1_500
 HELD = 8 * 60
@@ -173,9 +174,10 @@ def test_what_comes_while_the_feed_is_read_is_not_wiped_out_by_an_older_answer(
         just(server, "complaint_raised", {"text": "In between"}, who="many")
     route, answer = held[0]
     assert "In between" not in answer.text()
+    page.evaluate("document.querySelector('#feed .run').classList.add('before')")
     route.fulfill(response=answer)
 
-    expect(page.locator("#feed")).to_have_attribute("aria-busy", "false")
+    expect(page.locator("#feed .before")).to_have_count(0)
     expect(page.locator("#feed .tp").first).to_contain_text("In between")
 
 
@@ -201,8 +203,13 @@ def test_a_page_nobody_looks_at_holds_no_connection_and_catches_up_quietly(
 ) -> None:
     page = open_desk(server, path_of(server, "user_id:many") + "?f=1")
     until(page, CONNECTED)
-    with page.expect_event("requestfinished", lambda request: "/live?" in request.url):
-        look_away(page, True)
+    open_now = live._Streams.open
+    look_away(page, True)
+    for _ in range(100):
+        if live._Streams.open < open_now:
+            break
+        page.wait_for_timeout(30)
+    assert live._Streams.open < open_now
     just(server, "complaint_raised", {"text": "While away"}, who="many")
     page.evaluate(
         """() => new MutationObserver(() => { window.offline ||= document.body.classList.contains('is-offline'); })

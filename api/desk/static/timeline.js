@@ -3,7 +3,7 @@
 // The feed holds runs one after another: [gap] run run run [gap]. Runs far from what is seen leave, and a gap keeps
 // their height; they come back by the cursors of those that stayed, so nothing is lost or doubled on the way.
 
-import { keys, tell } from "./desk.js";
+import { keys, onOnline, tell } from "./desk.js";
 
 const book = document.querySelector("#book");
 const feed = document.querySelector("#feed");
@@ -11,7 +11,7 @@ const sieve = document.querySelector("#sieve");
 const fresh = document.querySelector("#fresh");
 const root = document.documentElement;
 
-const RUNS = 8; // held at a time
+const RUNS = 8; // held at a time, and more only where they are short
 const AHEAD = 1600; // px from the end at which more is asked for
 const KEPT = 100; // live events held back while somebody reads further down; with more the page is read anew
 const OWN = ["channel", "family", "actor", "window", "mood", "noise", "thread", "text", "type", "f"]; // in the address
@@ -24,14 +24,20 @@ const holder = (key) => articles().find((article) => keysOf(article).includes(ke
 const parsed = (html) => one(".run", new DOMParser().parseFromString(html, "text/html"));
 const frame = () => new Promise((done) => requestAnimationFrame(done));
 
+let reading = 0; // requests under way
 const asked = async (path) => {
+  reading += 1;
   try {
     const answer = await fetch(path, { headers: { "HX-Request": "true", "HX-Current-URL": location.href } });
     const to = answer.headers.get("HX-Redirect");
     if (to) location.assign(to);
+    if (answer.status >= 500) tell(document.body.dataset.busy);
     return answer.ok ? await answer.text() : null;
   } catch {
     return null;
+  } finally {
+    reading -= 1;
+    setTimeout(hearHeld); // once what was read stands
   }
 };
 
@@ -157,16 +163,22 @@ const settle = (run) => {
   return run;
 };
 
-/** Takes a run out; the gap takes over its height. */
+/** Whether it is so far from what is seen that leaving does not make it needed again: long folds make short runs. */
+const far = (run, name) => {
+  const edge = name === "above" ? all(".tp", run).at(-1) : one(".tp", run);
+  if (!edge) return true;
+  const { top, bottom } = edge.getBoundingClientRect();
+  return name === "above" ? bottom < -2 * AHEAD : top > innerHeight + 2 * AHEAD;
+};
+
+/** Takes a run out, also one that has the focus; the gap takes over its height. */
 const drop = (run, name) => {
-  if (run.contains(document.activeElement)) return false;
   const before = feed.offsetHeight;
   const held = all(".tp", run).length;
   run.remove();
   mend();
   setGap(name, heightOf(name) + before - feed.offsetHeight);
   if (name === "above") skipped += held;
-  return true;
 };
 
 let loads = 0; // a later way to fill the feed makes an earlier one void
@@ -197,7 +209,8 @@ const grow = async (name) => {
     mend();
   }
   still(() => {
-    while (runs().length > RUNS) if (!drop(name === "above" ? runs().at(-1) : runs()[0], name === "above" ? "below" : "above")) break;
+    const [other, end] = name === "above" ? ["below", -1] : ["above", 0];
+    while (runs().length > RUNS && far(runs().at(end), other)) drop(runs().at(end), other);
   });
   return true;
 };
@@ -249,6 +262,7 @@ const watch = () => {
 };
 
 /** Fills the feed anew from a place of the timeline: {date}, {at}, or the newest. */
+let owed = null; // a place that could not be read, to be read once the connection is back
 const load = async (place) => {
   loads += 1;
   const mine = loads;
@@ -256,6 +270,7 @@ const load = async (place) => {
   const html = await asked(withFilters(book.dataset.timeline, place));
   if (mine !== loads) return false;
   feed.setAttribute("aria-busy", "false");
+  owed = html === null ? place : null;
   if (html === null) return false;
   const run = settle(parsed(html));
   for (const old of runs()) old.remove();
@@ -271,6 +286,13 @@ const load = async (place) => {
   return true;
 };
 
+onOnline(async () => {
+  if (!owed) return;
+  await load(owed);
+  count();
+  fill();
+});
+
 // ---------- filters ----------
 
 /** Reads the feed by the filters of the address. */
@@ -278,7 +300,8 @@ const sift = async () => {
   showForm();
   count();
   connect();
-  await load({});
+  const day = address().get("date");
+  await load(day ? { date: day } : {});
   const top = book.getBoundingClientRect().top;
   if (top < 0) scrollBy({ top, behavior: "instant" });
   fill();
@@ -317,6 +340,11 @@ sieve?.addEventListener("submit", (event) => {
   event.preventDefault();
   clearTimeout(typing);
   filter(inForm());
+});
+one("#clear")?.addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  filter(new URLSearchParams());
 });
 document.addEventListener("click", ({ target }) => {
   for (const pick of all(".pick[open]", sieve)) if (!pick.contains(target)) pick.open = false;
@@ -368,12 +396,25 @@ feed?.addEventListener(
   true, // this event does not bubble
 );
 
+const copiedBySelecting = (text, beside) => {
+  const focused = document.activeElement;
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.className = "vh";
+  beside.after(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  focused?.focus({ preventScroll: true });
+  return done;
+};
+
 const copy = async (button) => {
+  const text = button.dataset.copy;
   try {
-    await navigator.clipboard.writeText(button.dataset.copy);
+    await navigator.clipboard.writeText(text); // not there on plain http, but for this machine
   } catch {
-    tell(button.dataset.copy);
-    return;
+    if (!copiedBySelecting(text, button)) return tell(text);
   }
   one("span", button).textContent = button.dataset.done;
 };
@@ -407,8 +448,8 @@ const show = async (wanted) => {
   const first = wanted[0];
   if (!holder(first)) {
     await load({ at: first });
-    if (!holder(first) && filters().size) {
-      await filter(new URLSearchParams());
+    if (!holder(first)) {
+      await filter(new URLSearchParams("f=1")); // what passes no filter, or is noise, is there without any
       await load({ at: first });
     }
     if (!holder(first)) await load({});
@@ -416,7 +457,7 @@ const show = async (wanted) => {
   const found = [...new Set(wanted.map(holder).filter(Boolean))];
   if (!found.length) return;
   select(found);
-  found[0].scrollIntoView({ block: "start" });
+  found[0].scrollIntoView({ block: "start", behavior: "instant" }); // what loads on the way would end a slow one
   found[0].focus({ preventScroll: true });
   await open(found[0]);
   fill();
@@ -472,7 +513,9 @@ const letGo = () => {
 };
 
 /** Whether the newest is in sight, so that something may come in above it. */
-const atTop = () => newest() && (gapOf("above").getBoundingClientRect().bottom > 0 || !articles().length);
+const atTop = () =>
+  newest() &&
+  (gapOf("above").getBoundingClientRect().bottom > sieve.getBoundingClientRect().bottom - 8 || !articles().length);
 
 const remove = (article) => {
   const day = article.closest(".day");
@@ -524,7 +567,16 @@ const join = (html, arrives) => {
   if (focused) put[0]?.focus({ preventScroll: true });
 };
 
+let held = []; // what came while something was read: the answer may be older than it, and would wipe it out
+const hearHeld = () => {
+  while (held.length && !reading) arrived(held.shift());
+};
+
 const arrived = (html) => {
+  if (reading) {
+    held.push(html);
+    return;
+  }
   count();
   if (atTop() && !waiting.length) {
     join(html, true);
@@ -564,10 +616,22 @@ addEventListener(
 
 const readAnew = async () => {
   const inSight = articles().find((article) => article.getBoundingClientRect().bottom > 120);
-  await load(atTop() || !inSight ? {} : { at: keysOf(inSight)[0] });
+  if (atTop() || !inSight) await load({});
+  else {
+    const [key] = keysOf(inSight);
+    const before = inSight.getBoundingClientRect().top;
+    await load({ at: key });
+    const there = holder(key);
+    if (there) scrollBy({ top: there.getBoundingClientRect().top - before, behavior: "instant" });
+  }
   count();
   fill();
 };
+
+let hidden = false; // since the stream was opened last
+document.addEventListener("visibilitychange", () => {
+  hidden ||= document.hidden;
+});
 
 const RETRY = 2000;
 let line = null;
@@ -575,12 +639,16 @@ let line = null;
 /** One stream for the filters of the address, going on from what was heard last. It comes back by itself. */
 const connect = () => {
   line?.remove();
+  if (document.hidden) {
+    document.addEventListener("visibilitychange", connect, { once: true });
+    return;
+  }
   const here = document.createElement("div");
   const path = new URL(book.dataset.live, location.href).pathname;
   here.hidden = true;
   here.setAttribute("hx-sse:connect", withFilters(path, token ? { after: token } : {}));
   here.setAttribute("hx-swap", "none");
-  here.setAttribute("hx-config", '{"sse": {"reconnectMaxDelay": 4000, "pauseOnBackground": false}}');
+  here.setAttribute("hx-config", '{"sse": {"reconnectMaxDelay": 4000, "pauseOnBackground": true}}');
   const heard = (name, act) =>
     here.addEventListener(name, ({ detail }) => {
       if (detail.id) token = detail.id;
@@ -589,6 +657,11 @@ const connect = () => {
   heard("touchpoint", arrived);
   heard("standing", (html) => document.dispatchEvent(new CustomEvent("desk:standing", { detail: { html } })));
   heard("reload", readAnew);
+  here.addEventListener("htmx:sse:before:connection", (event) => {
+    // Let go while the page was not looked at: a browser opens six connections to a server, for all its pages.
+    if (hidden) event.stopPropagation(); // which is not being offline
+    hidden = document.hidden;
+  });
   const again = () => setTimeout(() => here === line && connect(), RETRY);
   here.addEventListener("htmx:error", again);
   here.addEventListener("htmx:sse:close", ({ detail }) => detail.reason === "ended" && again());
@@ -604,7 +677,7 @@ const current = () => document.activeElement?.closest?.(".tp") ?? null;
 
 const go = (article) => {
   article.focus({ preventScroll: true });
-  article.scrollIntoView({ block: "nearest" });
+  article.scrollIntoView({ block: "nearest", behavior: "instant" });
 };
 
 const step = async (by) => {
@@ -626,7 +699,7 @@ const stepDay = (by) => {
   const day = days[before + by];
   if (!day) return step(by);
   one(".tp", day).focus({ preventScroll: true });
-  one(".tp", day).scrollIntoView({ block: "start" });
+  one(".tp", day).scrollIntoView({ block: "start", behavior: "instant" });
 };
 
 /** A key for the touchpoint one is at; it is nobody's where there is none. */
