@@ -8,7 +8,7 @@ broker's URL (`packs://`), through the entry point group `faust.transports`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, ClassVar
 
 from faust.transport import conductor
@@ -38,10 +38,12 @@ class Consumer(base.Consumer):
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
+        if not self.flow_active:  # a rebalance began while the fetch was under way: all of it comes again
+            await self.perform_seek()
+            return
         for tp, fetched in records.items():
             for start in range(0, len(fetched), MAX_PACK):
-                # What was fetched before a rebalance may be somebody else's by now. It comes again to whoever has it:
-                # before the flow goes on, Faust seeks. To do that here could fail, for partitions that are gone by now.
+                # What was fetched before a rebalance may be somebody else's by now.
                 if not self.flow_active or self.app.consumer_generation_id != generation:
                     return
                 pack = Pack()
@@ -82,23 +84,6 @@ class ConsumerThread(base.AIOKafkaConsumerThread):
             return
         consumer, listener = self._ensure_consumer(), self._rebalance_listener
         await self.call_thread(consumer.subscribe, pattern="|".join(patterns), listener=listener)
-
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        found: Mapping[TP, int] = await self.call_thread(seek_to_committed, self._ensure_consumer())
-        return found
-
-
-async def seek_to_committed(consumer: Any) -> Mapping[Any, int | None]:
-    """Every partition goes on where its group is; where that has committed nothing yet, from its beginning. aiokafka's
-    own leaves those where they are: what was fetched and not handed on, as a rebalance began, would be passed over.
-    """
-    committed = {tp: await consumer.committed(tp) for tp in consumer.assignment()}
-    for tp, offset in committed.items():
-        if offset is None:
-            await consumer.seek_to_beginning(tp)
-        else:
-            consumer.seek(tp, offset)
-    return committed
 
 
 class Conductor(conductor.Conductor):

@@ -271,8 +271,8 @@ def test_live_touchpoints_follow_and_the_counters_add_up(temporary: Path) -> Non
     process = started(*FEW, "--json")
     shown = json.loads(said(process, until="{")[-1])
     counts = shown["touchpoints"]
-    repeated = counts["duplicates"]  # a client that waits too long for an answer sends again
-    assert counts["sent"] == counts["accepted"] == counts["received"] - repeated
+    again = counts["duplicates"] + counts["refused"]  # on a busy machine; clients send those again
+    assert counts["sent"] == counts["accepted"] == counts["received"] - again
     assert shown["failures"] == []
     with httpx.Client(base_url=shown["url"], trust_env=False) as client:
         while accepted(client) < counts["accepted"] + 2:

@@ -1,4 +1,4 @@
-"""One browser for each pytest process; servers and signed-in pages for each test."""
+"""One browser for each module; servers and signed-in pages for each test."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ __all__ = ["serve"]
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Closed after each module: while it is open a loop runs in this thread, where other tests want their own."""
     with chromium() as opened:
         yield opened
 

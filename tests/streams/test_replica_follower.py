@@ -215,7 +215,7 @@ def test_another_build_takes_the_place_of_the_one_that_is_read_once_it_tells_as_
 
     assert eventually(lambda: replica.projections.file != old)
     assert replica.follower.shows(later)
-    assert not old.exists()
+    assert eventually(lambda: not old.exists())
     assert views_of(replica.projections, ANN) == 3
     newest = other.touch(ANN)
     assert replica.follower.wait(newest, PATIENCE)
