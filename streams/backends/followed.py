@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
 
 from touchbook.streams.backends.kafka_follower import At, Read
@@ -37,3 +38,23 @@ class Offsets:
 
     def forget(self) -> None:
         self._db.execute(statement("followed_forget"))
+
+
+class FollowedFile:
+    """What a follower asks of every file that is filled from topics, under the file's own lock: see
+    `kafka_follower.Followed`. What it does with the records is each file's own."""
+
+    _lock: threading.Lock
+    _offsets: Offsets
+
+    def offsets(self) -> Mapping[At, int]:
+        with self._lock:
+            return self._offsets.read()
+
+    def in_step_at(self) -> int:
+        with self._lock:
+            return self._offsets.in_step_at()
+
+    def in_step(self, at: int) -> None:
+        with self._lock:
+            self._offsets.in_step(at)

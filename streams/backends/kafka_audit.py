@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from touchbook.errors import BrokerUnavailable
 from touchbook.sealing import new_key_id
 from touchbook.streams.audit import MAIN, START, Verdict, Written, chained, entry_of, verified
-from touchbook.streams.backends.followed import Offsets
+from touchbook.streams.backends.followed import FollowedFile, Offsets
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_follower import At, Read, TopicFollower
 from touchbook.streams.backends.kafka_producer import Producer, Row
@@ -40,7 +40,7 @@ class _Chain(NamedTuple):
     end: str
 
 
-class KafkaAudit(SqliteAudit):
+class KafkaAudit(FollowedFile, SqliteAudit):
     """See `Audit`. An entry is in the topic, acknowledged, when `append` returns; what is read comes from the file,
     into which it follows a moment later; what is verified is the topic."""
 
@@ -112,18 +112,6 @@ class KafkaAudit(SqliteAudit):
             yield _written(record.offset, record.key, record.value)
 
     # What the follower brings
-
-    def offsets(self) -> Mapping[At, int]:
-        with self._lock:
-            return self._offsets.read()
-
-    def in_step_at(self) -> int:
-        with self._lock:
-            return self._offsets.in_step_at()
-
-    def in_step(self, at: int) -> None:
-        with self._lock:
-            self._offsets.in_step(at)
 
     def apply(self, records: Sequence[Read], offsets: Mapping[At, int]) -> None:
         with self._lock, transaction(self._db):

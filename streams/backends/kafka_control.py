@@ -20,7 +20,7 @@ import orjson
 from touchbook.errors import BrokerUnavailable, Refused
 from touchbook.positions import position_in
 from touchbook.schemas.times import milliseconds
-from touchbook.streams.backends.followed import Offsets
+from touchbook.streams.backends.followed import FollowedFile, Offsets
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_follower import At, Read, TopicFollower
 from touchbook.streams.backends.kafka_producer import Producer, Row
@@ -37,7 +37,7 @@ PATIENCE_SECONDS = 10.0
 ACCESS, ERASURE, SERVING, COPIED, ITEM = "access:", "erasure:", "serving", "copied", "item"
 
 
-class KafkaControl(SqliteControl):
+class KafkaControl(FollowedFile, SqliteControl):
     """See `Control`. A change is in the topic, acknowledged, when the call returns, and others know of it a moment
     later; what is read comes from the file."""
 
@@ -188,18 +188,6 @@ class KafkaControl(SqliteControl):
         return not offsets or self.follower.passed(topic, 0, max(offsets), self._patience)
 
     # What the follower brings
-
-    def offsets(self) -> Mapping[At, int]:
-        with self._lock:
-            return self._offsets.read()
-
-    def in_step_at(self) -> int:
-        with self._lock:
-            return self._offsets.in_step_at()
-
-    def in_step(self, at: int) -> None:
-        with self._lock:
-            self._offsets.in_step(at)
 
     def apply(self, records: Sequence[Read], offsets: Mapping[At, int]) -> None:
         with self._lock, transaction(self._db):

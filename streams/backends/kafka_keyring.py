@@ -24,7 +24,7 @@ import orjson
 from touchbook.errors import BrokerUnavailable, FormatUnknown, KeyDestroyed, RestoreUnfinished
 from touchbook.recent import Recent
 from touchbook.sealing import IdentityKey, forget_keys, new_key, new_key_id, unwrap, wrap
-from touchbook.streams.backends.followed import Offsets
+from touchbook.streams.backends.followed import FollowedFile, Offsets
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_follower import At, Read, TopicFollower, seconds
 from touchbook.streams.backends.kafka_producer import Producer, Row
@@ -53,7 +53,7 @@ REMEMBERED = 100_000
 Values = dict[str, str | bool]
 
 
-class KafkaKeyring(SqliteKeyring):
+class KafkaKeyring(FollowedFile, SqliteKeyring):
     """See `Keyring`. What this process makes or destroys is in the topic when the call returns, acknowledged; what
     others do is here a moment later, and where a moment matters it is waited for."""
 
@@ -220,18 +220,6 @@ class KafkaKeyring(SqliteKeyring):
         super().close()
 
     # What the follower brings
-
-    def offsets(self) -> Mapping[At, int]:
-        with self._lock:
-            return self._offsets.read()
-
-    def in_step_at(self) -> int:
-        with self._lock:
-            return self._offsets.in_step_at()
-
-    def in_step(self, at: int) -> None:
-        with self._lock:
-            self._offsets.in_step(at)
 
     def apply(self, records: Sequence[Read], offsets: Mapping[At, int]) -> None:
         last = {record.key.decode(): record.value for record in records}

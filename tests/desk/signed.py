@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from tests.api.serving import Server, serving
+from tests.marta import record_both
 from touchbook.api.app import create_app
 from touchbook.api.desk.session import COOKIE, Session, Sessions
 from touchbook.settings import Settings
@@ -27,6 +28,15 @@ def a_server(directory: Path, **settings: Any) -> Iterator[Server]:
             yield Server(book, client)
     finally:
         book.close()
+
+
+@contextmanager
+def with_marta(directory: Path, **settings: Any) -> Iterator[Server]:
+    """The same, and everything of Marta's and Vera's is told there."""
+    record_both(directory)
+    with a_server(directory, **settings) as running:
+        running.settle()
+        yield running
 
 
 TOKEN = re.compile(r'"X-CSRF-Token": "([^"]+)"')

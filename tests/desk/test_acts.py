@@ -11,8 +11,7 @@ import pytest
 
 from tests.api.serving import Server
 from tests.desk.pages import field_of, part_of, words_of
-from tests.desk.signed import a_server, signed_in, token_of
-from tests.marta import record_both
+from tests.desk.signed import signed_in, token_of, with_marta
 from touchbook.api.desk.acts import LONGEST_NOTE, MOOD_ICONS, MOODS
 from touchbook.errors import JournalUnavailable
 from touchbook.schemas.times import milliseconds
@@ -20,10 +19,7 @@ from touchbook.schemas.times import milliseconds
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("acts") / "book"
-    record_both(directory)
-    with a_server(directory) as running:
-        running.settle()
+    with with_marta(tmp_path_factory.mktemp("acts") / "book") as running:
         yield running
 
 

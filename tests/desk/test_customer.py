@@ -13,8 +13,7 @@ import pytest
 from tests.api.serving import Server
 from tests.books import NOON, event, publish
 from tests.desk.pages import items_of, part_of, words_of
-from tests.desk.signed import a_server, signed_in
-from tests.marta import record_both
+from tests.desk.signed import signed_in, with_marta
 from touchbook.api.desk.channel_words import channel_words
 from touchbook.api.desk.matters import matters_of, reply_target
 from touchbook.api.desk.who import masked
@@ -30,10 +29,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("customer") / "book"
-    record_both(directory)
-    with a_server(directory) as running:
-        running.settle()
+    with with_marta(tmp_path_factory.mktemp("customer") / "book") as running:
         yield running
 
 

@@ -17,8 +17,7 @@ import pytest
 from tests.api.serving import Server
 from tests.books import NOON, TODAY, a_book, event, folded, publish
 from tests.desk.pages import part_of, words_of
-from tests.desk.signed import a_server, signed_in
-from tests.marta import record_both
+from tests.desk.signed import a_server, signed_in, with_marta
 from touchbook.api.desk.drawing import chart_of, spark_of
 from touchbook.api.desk.score_words import (
     COMPONENTS,
@@ -54,10 +53,7 @@ CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("scores") / "book"
-    record_both(directory)
-    with a_server(directory) as running:
-        running.settle()
+    with with_marta(tmp_path_factory.mktemp("scores") / "book") as running:
         yield running
 
 

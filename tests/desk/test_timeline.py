@@ -18,8 +18,7 @@ import pytest
 
 from tests.api.serving import Server
 from tests.desk.acting import acting, happened, recorded, words_of
-from tests.desk.signed import a_server
-from tests.marta import record_both
+from tests.desk.signed import with_marta
 
 ARTICLE = re.compile(
     r'<article class="([^"]*)" id="tp-(\w+)" data-keys="([^"]*)" data-at="(-?\d+)".*?</article>', re.S
@@ -31,10 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("timeline") / "book"
-    record_both(directory)
-    with a_server(directory, desk_zone="Asia/Tokyo") as running:
-        running.settle()
+    with with_marta(tmp_path_factory.mktemp("timeline") / "book", desk_zone="Asia/Tokyo") as running:
         yield running
 
 
