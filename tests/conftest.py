@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,23 @@ __all__ = ["clickhouse", "clickhouse_server", "kafka", "kafka_server"]
 SERVERS = {"kafka_server", "clickhouse_server", "kafka", "clickhouse"}
 APART = ("cluster", "streams")
 """Folders whose tests of servers wait for so long that each has servers of its own."""
+THOROUGH = any(os.environ.get(name, "").lower() in ("1", "true") for name in ("CI", "THOROUGH"))
+
+
+def pytest_report_header() -> str | None:
+    return None if THOROUGH else "thorough tests are left out: THOROUGH=1 runs them too, as CI=true does"
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not THOROUGH:
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+    _share_servers(items)
+
+
+def _share_servers(items: list[pytest.Item]) -> None:
     """A process that meets a test of a server or a browser starts one and keeps it; so few processes shall."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))

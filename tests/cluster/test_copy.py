@@ -55,6 +55,7 @@ def environment(kafka: KafkaPlace, clickhouse: str, tmp_path: Path) -> dict[str,
     }
 
 
+@pytest.mark.thorough
 def test_a_copy_that_was_cut_short_goes_on_and_folds_to_the_same_digests(
     book: Book, kafka: KafkaPlace, clickhouse: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

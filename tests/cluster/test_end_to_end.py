@@ -195,6 +195,7 @@ def test_a_stream_that_is_resumed_at_every_place_at_any_replica_tells_the_rest(s
         assert len({item["id"] for _, _, item in rest.events}) == len(ids) - place
 
 
+@pytest.mark.thorough
 def test_who_is_erased_is_erased_everywhere_and_may_return(shapes: Both) -> None:
     who = {"user_id": "gone", "anonymous_id": "a-gone", "email": "gone@example.test"}
     shapes.cloudevents(

@@ -30,6 +30,7 @@ def run(kafka_server: Kafka, clickhouse_server: ClickHouse, tmp_path: Path) -> I
         yield made
 
 
+@pytest.mark.thorough
 def test_nothing_acknowledged_is_lost_nothing_counts_twice_and_all_equals_one_machine(run: Faults) -> None:
     """And the comparison that says so bites: it tells every one of five wrongs."""
     assert not run.round(FAULTS), run.told()

@@ -77,13 +77,17 @@ def scroll_to(page: Page, down: bool) -> set[str]:
     """Every key seen on the way, window by window; what the page holds stays bounded."""
     seen: set[str] = set()
     for _ in range(MANY):
-        keys, held = page.evaluate(f"[{KEYS}, document.querySelectorAll('#feed *').length]")
+        edge = "runs.at(-1).dataset.older" if down else "runs[0].dataset.newer"
+        # In one look: what comes between two would be taken for the end without having been seen.
+        keys, held, ended = page.evaluate(
+            f"[{KEYS}, document.querySelectorAll('#feed *').length, "
+            f"(runs => !{edge})([...document.querySelectorAll('#feed .run')])]"
+        )
         assert len(keys) == len(set(keys))
         assert len(keys) <= HELD + 60
         assert held < HELD * 25
         seen |= set(keys)
-        edge = "runs.at(-1).dataset.older" if down else "runs[0].dataset.newer"
-        if page.evaluate(f"(runs => !{edge})([...document.querySelectorAll('#feed .run')])"):
+        if ended:
             times = page.evaluate(TIMES)
             assert times == sorted(times, reverse=True)
             return seen

@@ -21,6 +21,8 @@ from touchbook.streams.admission import Item
 from touchbook.streams.backup import Restore, back_up
 from touchbook.streams.rebuild import rebuild
 
+pytestmark = pytest.mark.xdist_group("erased")  # two thousand lives are told once
+
 EVERYBODY = 2_000
 ERASED = tuple(range(50, EVERYBODY, 100))
 STAYING = tuple(range(7, EVERYBODY, 100))

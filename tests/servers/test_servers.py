@@ -104,6 +104,7 @@ def secure(server: Kafka, **wanted: object) -> dict[str, object]:
 
 @pytest.mark.server
 @pytest.mark.parametrize("end", ["kill", "stop"])
+@pytest.mark.thorough
 def test_a_broker_started_again_has_its_records_at_the_same_address(
     kafka_server: Kafka, topic: str, end: str
 ) -> None:
@@ -188,6 +189,7 @@ def test_the_mutual_listener_wants_a_certificate_of_the_client(kafka_server: Kaf
 
 @pytest.mark.server
 @pytest.mark.parametrize("end", ["kill", "stop"])
+@pytest.mark.thorough
 def test_a_clickhouse_started_again_has_its_rows_at_the_same_address(
     clickhouse_server: ClickHouse, clickhouse: str, end: str
 ) -> None:
@@ -209,7 +211,7 @@ def test_a_paused_clickhouse_answers_nobody_until_it_is_resumed(
 ) -> None:
     with Client.from_url(f"{clickhouse}?send_receive_timeout=1") as client:
         clickhouse_server.pause()
-        with pytest.raises(SocketTimeoutError):
+        with pytest.raises((SocketTimeoutError, TimeoutError)):  # the driver names it on one way of two
             client.execute("SELECT 1")
         clickhouse_server.resume()
 

@@ -120,6 +120,7 @@ def told(worker: Worker) -> list[dict[str, Any]]:
     return [json.loads(line.removeprefix("told ")) for line in lines if line.startswith("told ")]
 
 
+@pytest.mark.thorough
 def test_asked_to_stop_while_it_waits_for_a_dead_member_it_ends_in_time(plan: Plan) -> None:
     with working(plan) as dead:
         dead.joined()
@@ -152,6 +153,7 @@ def test_asked_to_stop_when_the_broker_is_gone_it_ends_in_time_and_says_why(
             kafka_server.start()
 
 
+@pytest.mark.thorough
 def test_it_goes_on_when_the_broker_comes_back(plan: Plan, door: Opened, kafka_server: Kafka) -> None:
     with working(plan) as worker:
         worker.joined()
@@ -163,6 +165,7 @@ def test_it_goes_on_when_the_broker_comes_back(plan: Plan, door: Opened, kafka_s
         worker.until(lambda: lag(plan) == 0)
 
 
+@pytest.mark.thorough
 def test_what_stands_still_for_no_known_reason_is_ended(plan: Plan, door: Opened) -> None:
     tell(door, 10)
     with working(Plan(**{**plan.__dict__, "store": "stuck", "settings": {"watchdog_seconds": 4}})) as worker:

@@ -72,6 +72,7 @@ def put(producer: Producer, place: KafkaPlace, *said: tuple[str, bytes | None], 
     producer.send(rows).result(PATIENCE)
 
 
+@pytest.mark.thorough
 def test_the_latest_of_every_key_is_kept_however_often_who_follows_is_killed(
     kafka: KafkaPlace, topics: list[str], producer: Producer, tmp_path: Path
 ) -> None:
@@ -198,6 +199,7 @@ def test_a_store_of_topics_that_were_made_anew_begins_anew(
     assert store.rows(LEDGERS) == {"a": b"new"}
 
 
+@pytest.mark.thorough
 def test_while_the_broker_is_away_it_is_not_in_step_and_then_goes_on(
     kafka: KafkaPlace,
     kafka_server: Kafka,

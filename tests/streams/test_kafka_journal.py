@@ -234,6 +234,7 @@ def test_large_bodies_are_read_in_stretches_that_fit_into_memory(
 # Brokers that die
 
 
+@pytest.mark.thorough
 def test_every_answered_touchpoint_is_there_though_the_broker_is_killed_again_and_again(
     open_journal: Open, kafka_server: Kafka
 ) -> None:
@@ -274,6 +275,7 @@ def test_every_answered_touchpoint_is_there_though_the_broker_is_killed_again_an
     assert {position: there.get(position) for _, position in answered} == {at: key for key, at in answered}
 
 
+@pytest.mark.thorough
 def test_while_brokers_are_away_it_says_so_and_takes_no_more_than_fits(
     open_journal: Open, kafka_server: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ def test_two_doors_that_make_a_customer_s_first_key_at_once_both_made_one_that_c
     assert one.destroy(["ann"]) == sorted([first.key_id, second.key_id])
 
 
+@pytest.mark.thorough
 def test_known_keys_open_while_the_broker_is_away_and_none_is_given_to_seal_with(
     shared: Shared, kafka_server: Kafka
 ) -> None:

@@ -183,6 +183,7 @@ def test_what_a_broker_kept_in_hand_is_written_once_and_before_what_came_later(
     assert set(again) == {"sent again"}
 
 
+@pytest.mark.thorough
 def test_a_broker_that_comes_back_in_time_is_not_noticed(
     producer: Producer, kafka: KafkaPlace, kafka_server: Kafka, topic: str
 ) -> None:
@@ -196,6 +197,7 @@ def test_a_broker_that_comes_back_in_time_is_not_noticed(
     assert values(kafka, topic, 1) == [str(n) for n in range(1, 300, 3)]
 
 
+@pytest.mark.thorough
 def test_a_broker_may_be_away_from_the_start(kafka_server: Kafka, kafka: KafkaPlace, topic: str) -> None:
     kafka_server.kill()
     with closing(Producer(kafka, delivery_seconds=SOON)) as producer:

@@ -125,6 +125,7 @@ def test_what_too_few_replicas_have_is_not_known_and_counts_once_when_it_is_sent
     assert digest(plan) == expected
 
 
+@pytest.mark.thorough
 def test_a_worker_acknowledges_nothing_that_too_few_replicas_were_told(
     pair: Pair, clickhouse: str, tmp_path: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_worker_acknowledges_nothing_that_too_few_replicas_were_told(
     assert digest(plan) == expected
 
 
+@pytest.mark.thorough
 def test_a_partition_that_goes_over_to_another_leader_loses_nothing_that_was_answered(
     pair: Pair, tmp_path: Path
 ) -> None:

@@ -188,6 +188,7 @@ def test_workers_that_are_killed_and_held_still_lose_nothing_and_count_nothing_t
     assert published(plan) == kept_by_brokers(plan)
 
 
+@pytest.mark.thorough
 def test_while_the_store_is_away_it_keeps_its_parts_and_goes_on_when_it_is_back(
     plan: Plan, door: Opened, clickhouse_server: Server
 ) -> None:
