@@ -50,6 +50,8 @@ PUBLISHERS = Row(frozenset({"publish", "channel", "agent"}))
 AGENTS = Row(frozenset({"agent"}))
 SCORE_READERS = Row(frozenset({"agent", "read-scores"}))
 ADMINS = Row(frozenset({"admin"}))
+SPEAKERS = Row(frozenset({"channel", "agent"}))
+OPERATING = Row(frozenset({"agent", "admin"}))
 
 CUSTOMER = "/v1/customers/{ref}"
 CARD = "/desk/customers/{id}"
@@ -65,6 +67,14 @@ TABLE: Mapping[str, Row] = {
     "OPTIONS /v1/projects/{write_key}/settings": ANYONE,
     f"GET {CUSTOMER}": AGENTS,
     "POST /v1/customers:lookup": AGENTS,
+    "POST /v1/contact:reserve": SPEAKERS,
+    "POST /v1/contact:confirm": SPEAKERS,
+    "POST /v1/contact:release": SPEAKERS,
+    "GET /v1/customers": SCORE_READERS,
+    "GET /v1/changes": SCORE_READERS,
+    f"GET {CUSTOMER}/requests": AGENTS,
+    "GET /v1/metrics/response": OPERATING,
+    "GET /v1/metrics/response/turns": OPERATING,
     f"GET {CUSTOMER}/context": Row(frozenset({"agent", "channel", "read-scores"})),
     f"GET {CUSTOMER}/timeline": Row(
         frozenset({"agent", "channel"}), only={"channel": ("audience", "customer")}
@@ -107,6 +117,7 @@ DESK: Mapping[str, frozenset[str] | None] = {
     "GET /desk/overview": AT_THE_DESK,
     "GET /desk/overview/live": AT_THE_DESK,
     "POST /desk/set-aside/redrive": AT_THE_DESK,
+    "GET /desk/standing/{score}": WITH_CUSTOMERS,
     "GET /desk/scorecards": AT_THE_DESK,
     "POST /desk/scorecards/backtest": AT_THE_DESK,
     "POST /desk/find": WITH_CUSTOMERS,

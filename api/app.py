@@ -12,10 +12,22 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import touchbook
-from touchbook.api import customers, desk, docs, doors, erasure, operators, scores
+from touchbook.api import (
+    contact,
+    customers,
+    desk,
+    docs,
+    doors,
+    erasure,
+    operators,
+    response,
+    scores,
+    standing,
+)
 from touchbook.api.access import DESK, TABLE, Gate, Named, Row
 from touchbook.api.desk.pages import DeskRoute
 from touchbook.api.edge import Edge, log_no_paths
+from touchbook.api.forwarding import HandedOn
 from touchbook.api.limits import UNLIMITED, Limits, Rates
 from touchbook.api.openapi import Operation, describe
 from touchbook.api.paths import UndecodedPaths
@@ -64,14 +76,18 @@ def create_app(book: Book) -> FastAPI:
     # They take turns anyway, and those that wait shall not hold every thread.
     app.state.erasing = CapacityLimiter(1)
     app.state.limits = limits = Limits(book)
-    app.operations = (*doors.openapi(), *scores.openapi())
+    app.operations = (*doors.openapi(), *scores.openapi(), *contact.openapi())
     door_routes = doors.Doors(book, limits).routes()
     score_routes = scores.routes(book)
+    contact_routes = contact.routes(book)
     app.router.routes.extend(
         [
             *door_routes,
             *score_routes,
+            *contact_routes,
             *customers.routes(),
+            *standing.routes(),
+            *response.routes(),
             *operators.routes(),
             *erasure.routes(),
             *docs.routes(),
@@ -80,7 +96,7 @@ def create_app(book: Book) -> FastAPI:
     )
     for route in app.routes:
         guard(route, book, limits.rates)
-    entry: ASGIApp = Shortcut(app, door_routes, score_routes)
+    entry: ASGIApp = Shortcut(app, [*door_routes, *contact_routes], score_routes)
     if book.staleness is not None:
         entry = Dated(entry, book.staleness)
     app.entry = Edge(entry)
@@ -125,6 +141,8 @@ def guard(route: BaseRoute, book: Book, rates: Rates = UNLIMITED) -> None:
         route.app = Named(route.app, route.path)
         return
     rows = {method: row_of(method, route.path) for method in route.methods or ()}
+    if book.contact_elsewhere is not None and route.path in contact.PATHS:
+        route.app = HandedOn(route.app, book.contact_elsewhere, book.settings)
     route.app = Gate(route.app, route.path, rows, book.control, rates)
     if "POST" in rows and route.path in doors.PATHS:
         route.app = doors.Counted(route.app, book.metrics)

@@ -134,7 +134,7 @@ async def read_context(
     return await answer(
         asked,
         lambda customer: customers.context(customer, purpose, asked.now, asked.role != "read-scores"),
-        moment=lambda customer: customers.boundary(customer, asked.now),
+        moment=lambda customer: customers.boundary(customer, purpose, asked.now),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
-from touchbook.schemas.details import Direction
+from touchbook.schemas.details import Direction, Purpose
 from touchbook.schemas.envelope import ID_PATTERN
 from touchbook.streams.control import KeyRole
 
@@ -390,9 +390,17 @@ class LookupIn(Answer):
     value: str = Field(max_length=500)
 
 
-class Contact(Answer, json_schema_extra=_example({"allowed": False, "reasons": ["quiet_hours"]})):
+class Contact(
+    Answer,
+    json_schema_extra=_example(
+        {"allowed": False, "reasons": ["quiet_hours"], "next": "2026-03-19T07:00:00.000Z"}
+    ),
+):
     allowed: bool
     reasons: list[str]
+    next: Time | None = Field(
+        description="The earliest time at which nothing denies; null where it is now or never."
+    )
 
 
 class ScoreBrief(Answer, json_schema_extra=_example({"value": 62, "tier": "trusting"})):
@@ -466,7 +474,7 @@ class Context(Answer):
                 "preferred_channel": "email",
                 "last_topics": [{"topic": "delivery", "type": "chat_started", "at": _TIME}],
                 "purpose": "offer",
-                "contact": {"email": {"allowed": True, "reasons": []}},
+                "contact": {"email": {"allowed": True, "reasons": ["consent_granted"], "next": None}},
             }
         ),
     )
@@ -815,6 +823,303 @@ class Interests(Answer):
     preferred_channel: str | None
 
 
+# Response times
+
+
+_BOT = {"at": "2026-03-02T09:15:02.000Z", "seconds": 2, "working_seconds": 2}
+_HUMAN = {"at": "2026-03-02T09:27:00.000Z", "seconds": 720, "working_seconds": 720}
+_REPLY = {
+    "key": "6b86b273ff34fce19d6b804eff5a3f57",
+    "at": "2026-03-02T09:15:02.000Z",
+    "by": "bot",
+    "agent": None,
+    "team": None,
+}
+_DUE = {"seconds": 900, "time": "calendar", "due": "2026-03-02T09:30:00.000Z", "policy": "standard-1"}
+_RECORDED = {"type": "request_answered", "waited": 2, "policy": "standard-1"}
+_TURN: dict[str, Any] = {
+    "key": _KEY,
+    "thread": "chat-77",
+    "channel": "web_chat",
+    "first": True,
+    "opened": _TIME,
+    "messages": 2,
+    "open": False,
+    "seconds": 2,
+    "working_seconds": 2,
+    "reply": _REPLY,
+    "bot": _BOT,
+    "human": _HUMAN,
+    "target": _DUE,
+    "verdict": _RECORDED,
+    "known_now": None,
+}
+
+
+class ReplyTime(Answer, json_schema_extra=_example(_BOT)):
+    at: Time
+    seconds: int = Field(description="From the opening, whole seconds.")
+    working_seconds: int = Field(description="Of these those in the company's working hours.")
+
+
+class FirstReply(Answer, json_schema_extra=_example(_REPLY)):
+    key: Key
+    at: Time
+    by: Literal["bot", "agent"]
+    agent: str | None
+    team: str | None
+
+
+class ReplyTarget(Answer, json_schema_extra=_example(_DUE)):
+    seconds: int
+    time: Literal["calendar", "working"] = Field(description="Whether only working hours count.")
+    due: Time
+    policy: str = Field(description="The version of the policy in force at the opening.")
+
+
+class VerdictOut(Answer, json_schema_extra=_example(_RECORDED)):
+    type: Literal["request_answered", "request_late", "request_ignored"]
+    waited: int | None
+    policy: str | None = Field(
+        description="The policy it was reached with; null of one that somebody else published."
+    )
+
+
+class RequestOut(Answer):
+    """One turn: what he wrote until our first public word. Internal notes never count; a case that was reopened starts
+    anew; a thread that we began has no first reply."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_example(_TURN))
+
+    key: Key = Field(description="The touchpoint that opened it.")
+    thread: str
+    channel: str
+    first: bool = Field(description="It opened a thread, or one that was closed.")
+    opened: Time
+    messages: int
+    open: bool = Field(description="Nobody has answered yet; `seconds` run on.")
+    seconds: int = Field(description="From the opening to the first reply, or until now.")
+    working_seconds: int
+    reply: FirstReply | None = Field(description="Our first public word.")
+    bot: ReplyTime | None = Field(description="A bot's first.")
+    human: ReplyTime | None = Field(description="A person's first.")
+    target: ReplyTarget | None
+    verdict: VerdictOut | None = Field(description="As it was recorded: what was known then stands.")
+    known_now: VerdictOut | None = Field(
+        description="What it would be by what is known now, where that differs."
+    )
+
+
+class Requests(Answer):
+    """One page, newest first."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_example({"items": [_TURN], "next": None}))
+
+    items: list[RequestOut]
+    next: str | None
+
+
+_ROW: dict[str, Any] = {
+    "of": "web_chat",
+    "n": 12,
+    "answered": 10,
+    "ignored": 1,
+    "open": 1,
+    "median_seconds": 41,
+    "p90_seconds": 1_260,
+    "median_working_seconds": 41,
+    "p90_working_seconds": 1_260,
+    "in_target": {"n": 9, "late": 2, "share": 818},
+    "by_bot": {"n": 6, "median_seconds": 2, "p90_seconds": 3},
+    "by_human": {"n": 4, "median_seconds": 410, "p90_seconds": 1_980},
+    "turns": "/v1/metrics/response/turns?from=2026-03-02T00%3A00%3A00.000Z&to=2026-03-09T00%3A00%3A00.000Z"
+    "&by=channel&of=web_chat",
+}
+
+
+class InTarget(Answer, json_schema_extra=_example(_ROW["in_target"])):
+    n: int = Field(description="Answered in time.")
+    late: int = Field(description="Answered late, or not yet and late already.")
+    share: int | None = Field(description="Of 1,000; null where there is none.")
+
+
+class RepliesBy(Answer, json_schema_extra=_example(_ROW["by_bot"])):
+    n: int = Field(description="Turns that they answered first.")
+    median_seconds: int | None = Field(description="Until their first word, whoever answered first.")
+    p90_seconds: int | None
+
+
+class ResponseRow(Answer, json_schema_extra=_example(_ROW)):
+    """Of one channel, team or agent. A percentile is by nearest rank: of n times in order the one at place
+    p·n/100, rounded up; so each is a time that somebody really waited."""
+
+    of: str | None = Field(description="Null: of nobody, since nobody answered or it is not known who.")
+    n: int = Field(
+        description="Turns that were opened in the time asked about: answered, ignored and open ones."
+    )
+    answered: int
+    ignored: int = Field(description="Nobody answered, and a verdict says that none is expected any more.")
+    open: int
+    median_seconds: int | None
+    p90_seconds: int | None
+    median_working_seconds: int | None
+    p90_working_seconds: int | None
+    in_target: InTarget
+    by_bot: RepliesBy
+    by_human: RepliesBy
+    turns: str = Field(
+        description="Lists exactly the turns behind `n`; see `verdict` there for those of each number."
+    )
+
+
+class ResponseTimes(Answer):
+    """How fast customers were answered: of all turns, and apart of those that open a thread."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "from": "2026-03-02T00:00:00.000Z",
+                "to": "2026-03-09T00:00:00.000Z",
+                "by": "channel",
+                "as_of": _TIME,
+                "all": [_ROW],
+                "first": [],
+            }
+        ),
+    )
+
+    from_: Time = Field(alias="from")
+    to: Time
+    by: Literal["channel", "team", "agent"]
+    as_of: Time = Field(description="What happened by then is in it.")
+    all: list[ResponseRow]
+    first: list[ResponseRow]
+
+
+_LISTED = {
+    "customer": _CUSTOMER,
+    "key": _KEY,
+    "channel": "web_chat",
+    "first": True,
+    "opened": _TIME,
+    "replied": "2026-03-02T09:15:02.000Z",
+    "by": "bot",
+    "agent": None,
+    "team": None,
+    "seconds": 2,
+    "working_seconds": 2,
+    "bot_seconds": 2,
+    "human_seconds": 720,
+    "target_seconds": 900,
+    "target_time": "calendar",
+    "in_target": True,
+}
+
+
+class ListedTurn(Answer, json_schema_extra=_example(_LISTED)):
+    customer: Key
+    key: Key = Field(description="The touchpoint that opened it.")
+    channel: str
+    first: bool
+    opened: Time
+    replied: Time | None
+    by: Literal["bot", "agent"] | None
+    agent: str | None
+    team: str | None
+    seconds: int | None
+    working_seconds: int | None
+    bot_seconds: int | None
+    human_seconds: int | None
+    target_seconds: int | None
+    target_time: Literal["calendar", "working"] | None
+    in_target: bool | None = Field(description="Null while nobody answered and it is not late yet.")
+
+
+class ResponseTurns(Answer):
+    """One page, oldest first."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_example({"items": [_LISTED], "next": None}))
+
+    items: list[ListedTurn]
+    next: str | None
+
+
+# How everybody stands
+
+
+_STANDS = {"customer": _CUSTOMER, "value": 84, "tier": "critical", "milli_points": 31_500, "at": "2026-03-02"}
+
+
+class Stands(Answer, json_schema_extra=_example(_STANDS)):
+    customer: Key
+    value: int = Field(ge=0, le=100)
+    tier: str | None
+    milli_points: int
+    at: Day
+
+
+class StandingList(Answer):
+    """One page of everybody, by one score."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {"items": [_STANDS], "next": None, "as_of": _TIME, "changes_from": "c1.7.1772442900000"}
+        ),
+    )
+
+    items: list[Stands]
+    next: str | None
+    as_of: Time = Field(description="What happened by then is in it.")
+    changes_from: str = Field(
+        description="For ?after= of GET /v1/changes: what changes after this page was read."
+    )
+
+
+_STOOD = {"before": {"value": 58, "tier": "likely"}, "after": {"value": 71, "tier": "critical"}}
+
+
+class Stood(Answer, json_schema_extra=_example(_STOOD["before"])):
+    value: int | None
+    tier: str | None
+
+
+class StoodBeforeAndAfter(Answer, json_schema_extra=_example(_STOOD)):
+    before: Stood
+    after: Stood
+
+
+class MattersChanged(Answer, json_schema_extra=_example({"opened": ["request"], "closed": []})):
+    opened: list[str]
+    closed: list[str]
+
+
+class ChangeOut(Answer):
+    """The data of one `event: change`: whose scores or open matters are others than before."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_example(
+            {
+                "customer": _CUSTOMER,
+                "at": _TIME,
+                "version": "5d41402abc4b2a76b9719d91",
+                "gone": False,
+                "scores": {"churn_risk": _STOOD},
+                "matters": {"opened": ["request"], "closed": []},
+            }
+        ),
+    )
+
+    customer: Key
+    at: Time = Field(description="When it was seen.")
+    version: str
+    gone: bool = Field(description="No customer has this id any more: he is another's, or erased.")
+    scores: dict[str, StoodBeforeAndAfter]
+    matters: MattersChanged
+
+
 # Operators
 
 
@@ -972,6 +1277,7 @@ _ERASURE: dict[str, Any] = {
         "search": 2,
         "thread_messages": 2,
         "unanswered": 0,
+        "contacts": 1,
         "claims": 3,
         "identifiers": 1,
     },
@@ -997,6 +1303,7 @@ class ErasedRows(Answer, json_schema_extra=_example(_ERASURE["rows"])):
     search: int = 0
     thread_messages: int
     unanswered: int = 0
+    contacts: int = 0
     claims: int
     identifiers: int
 
@@ -1133,3 +1440,149 @@ class Readiness(Answer):
 
 BODIES: tuple[type[BaseModel], ...] = (LookupIn, BatchGetIn, EraseIn, KeyIn)
 """Request bodies that routes read themselves."""
+
+
+# Contacts
+
+
+ContactName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class ReserveIn(
+    Answer,
+    json_schema_extra=_example(
+        {
+            "ref": "user_id:42",
+            "channel": "email",
+            "purpose": "offer",
+            "campaign": "spring",
+            "id": "spring-42",
+        },
+        {"type": "email", "value": "ann@example.test", "channel": "sms", "purpose": "service"},
+    ),
+):
+    """May this be sent? The customer is named by `ref`, or by `type` and `value` as in a lookup."""
+
+    ref: str | None = Field(None, max_length=700)
+    type: str | None = Field(None, max_length=50)
+    value: str | None = Field(None, max_length=500)
+    channel: ContactName
+    purpose: Purpose
+    campaign: ContactName | None = None
+    priority: int = Field(0, ge=-1_000_000, le=1_000_000, description="Of several the greatest goes first.")
+    content: ContactName | None = Field(None, description="Id of the content that would be sent.")
+    language: Annotated[str, Field(min_length=2, max_length=35)] | None = Field(
+        None, description="The language it is in; where his is known, it must be that."
+    )
+    tags: list[ContactName] = Field(default_factory=list, max_length=20)
+    not_after: str | None = Field(
+        None, max_length=64, description="RFC 3339: the last time at which it would still be of use."
+    )
+    id: ContactName | None = Field(
+        None, description="The caller's own; the same question under the same id is decided once."
+    )
+
+    @model_validator(mode="after")
+    def _names_a_customer(self) -> Self:
+        if (self.ref is None) == (self.type is None) or (self.type is None) != (self.value is None):
+            raise ValueError("expected ref, or type and value")
+        return self
+
+
+class ReserveManyIn(
+    Answer,
+    json_schema_extra=_example(
+        {"items": [{"ref": "user_id:42", "channel": "email", "purpose": "offer", "priority": 5}]}
+    ),
+):
+    """Several questions; those about one customer are weighed against each other."""
+
+    items: list[ReserveIn] = Field(min_length=1, max_length=500)
+
+
+class ReserveBody(RootModel[ReserveIn | ReserveManyIn]):
+    """One question, or up to 500 in `items`."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_example(
+            {"ref": "user_id:42", "channel": "email", "purpose": "offer", "id": "spring-42"}
+        )
+    )
+
+
+class ContactReason(Answer, json_schema_extra=_example({"code": "cap", "rule": "offers a week"})):
+    """`code` says which kind of rule decided, `rule` its name in the policy."""
+
+    code: str
+    rule: str | None = None
+    detail: str | None = None
+
+
+_RESERVED = {
+    "decision": "reserved",
+    "id": f"{_CUSTOMER}9f86d081884c7d65",
+    "until": "2026-03-02T09:30:00.000Z",
+    "reasons": [{"code": "consent_granted"}],
+    "policy": "standard-1",
+    "counts": True,
+    "due": [],
+}
+
+
+class ContactDecision(Answer, json_schema_extra=_example(_RESERVED)):
+    """`until`: of `reserved` how long it holds, of `deferred` the earliest time at which every rule lets it pass."""
+
+    decision: Literal["reserved", "deferred", "suppressed"]
+    id: str
+    until: Time | None
+    reasons: list[ContactReason]
+    policy: str
+    counts: bool = Field(description="Whether it takes from what the policy lets us say to him.")
+    due: list[str] = Field(description="The cadences by which he was to hear from us again.")
+
+
+class ContactRefusal(
+    Answer,
+    json_schema_extra=_example({"code": "customer_unknown", "message": "no touchpoint was ever recorded"}),
+):
+    """Why there is no decision for this one."""
+
+    code: str
+    message: str
+
+
+class ContactDecisions(Answer, json_schema_extra=_example({"items": [_RESERVED]})):
+    """One for each question, in their order."""
+
+    items: list[ContactDecision | ContactRefusal]
+
+
+class ContactAnswer(RootModel[ContactDecision | ContactDecisions]):
+    """Of one question its decision, of `items` all of them."""
+
+    model_config = ConfigDict(json_schema_extra=_example(_RESERVED))
+
+
+class ConfirmIn(
+    Answer, json_schema_extra=_example({"reservation": f"{_CUSTOMER}9f86d081884c7d65", "message_id": "m-1"})
+):
+    """What was reserved went out."""
+
+    reservation: ContactName
+    message_id: ContactName | None = None
+
+
+class ReleaseIn(
+    Answer, json_schema_extra=_example({"reservation": f"{_CUSTOMER}9f86d081884c7d65", "reason": "sold out"})
+):
+    """What was reserved is not sent after all."""
+
+    reservation: ContactName
+    reason: str | None = Field(None, max_length=1000)
+
+
+class ReservationState(
+    Answer, json_schema_extra=_example({"reservation": f"{_CUSTOMER}9f86d081884c7d65", "state": "confirmed"})
+):
+    reservation: str
+    state: Literal["confirmed", "released"]

@@ -39,8 +39,8 @@ STOPPING_SECONDS = 3
 PUBLISHING = frozenset(path.encode() for path in (*SEGMENT_PATHS, "/v1/events"))
 ALWAYS = frozenset({b"/healthz", b"/readyz", b"/metrics"})
 """What operators ask to find out whether the server is well: never turned away."""
-STREAM_BEGINS = (b"/v1/customers/", b"/desk/customers/")
-STREAM_ENDS = (b"/timeline/stream", b"/live")
+STREAM_BEGINS = (b"/v1/customers/", b"/desk/customers/", b"/v1/changes")
+STREAM_ENDS = (b"/timeline/stream", b"/live", b"/v1/changes")
 """How the paths of live streams begin and end, which hold no place: they are never done."""
 
 

@@ -25,7 +25,7 @@ from touchbook.projections.customers import Customer
 from touchbook.schemas.display import LANGUAGES, Language
 from touchbook.schemas.times import day_number, milliseconds
 from touchbook.streams.follow import Following
-from touchbook.wiring import Book, now
+from touchbook.wiring import Book
 
 LONGEST_WAIT = 30
 """Seconds; a client that asks to wait longer waits so long."""
@@ -47,13 +47,14 @@ class Asked:
     @classmethod
     def of(cls, request: Request) -> Asked:
         key = seen_of(request.scope).key
+        book: Book = request.app.state.book
         return cls(
             request=request,
-            book=request.app.state.book,
+            book=book,
             ref=decoded(request.path_params.get("ref", "")),
             role=key.role if key else "",
             language=language_of(header_of(request.scope, b"accept-language") or ""),
-            now=now(),
+            now=book.now(),
         )
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = b"touchbook-staleness"
-READS = (b"/v1/customers", b"/v1/scores:")
+READS = (b"/v1/customers", b"/v1/scores:", b"/v1/changes", b"/v1/metrics/")
 
 
 class Dated:

@@ -26,6 +26,8 @@ AREAS = (
     "fold",
     "overload",
     "scores",
+    "contact",
+    "sweep",
     "reads",
     "visible",
     "start",

@@ -16,6 +16,7 @@ from touchbook.cli import (
     doctor,
     erase,
     keys,
+    policy,
     publish,
     reading,
     scorecard,
@@ -68,6 +69,7 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(copy.copy)
 app.add_typer(scorecard.app, name="scorecard")
+app.add_typer(policy.app, name="policy")
 app.add_typer(set_aside.app, name="set-aside")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")

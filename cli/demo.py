@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from touchbook.cli.serve import Running
     from touchbook.cli.story import Live, Story
     from touchbook.cli.telling import Services
+    from touchbook.wiring import Book
 
 LOOPBACK = "127.0.0.1"
 HISTORY_SECONDS = 3 * 366 * 86_400
@@ -74,13 +75,19 @@ def _run(
     directory: Path, customers: int, port: int, trickle: bool, seed: int, open_browser: bool, as_json: bool
 ) -> None:
     from touchbook.cli.serve import running
-    from touchbook.cli.story import Live, history
+    from touchbook.cli.story import POLICY, Live, history
     from touchbook.cli.telling import Services, keys_for_services
     from touchbook.settings import settings_from
     from touchbook.wiring import now
 
     settings = settings_from(
-        data=directory, host=LOOPBACK, port=port, log_level="warning", late_after=HISTORY_SECONDS
+        data=directory,
+        host=LOOPBACK,
+        port=port,
+        log_level="warning",
+        late_after=HISTORY_SECONDS,
+        policy=POLICY,
+        clock=False,  # it begins once the history is told: what it says of a part of it would stand
     )
     with running(settings) as server:
         story = history(customers, seed, now())
@@ -107,9 +114,8 @@ def _publish(server: Running, services: Services, story: Story) -> dict[str, Any
 
         services.tell(story.told, on_told)
     published = time.monotonic() - began
-    follower = server.book.follower
-    while follower.lag and follower.alive:
-        time.sleep(0.02)
+    settle(server.book)
+    server.book.clock.start()
     total = server.book.metrics.total
     return {
         "url": server.url,
@@ -136,7 +142,17 @@ def _publish(server: Running, services: Services, story: Story) -> dict[str, Any
     }
 
 
-COUNTED = ("received", "accepted", "duplicates", "rejected", "refused")
+COUNTED = ("received", "accepted", "duplicates", "rejected", "refused", "verdicts")
+
+
+def settle(book: Book) -> None:
+    """Returns once all that was published can be read, and what the clock says of it too."""
+    while book.follower.alive:
+        if not book.follower.lag:
+            book.watch.look()
+            if not book.clock.look() and not book.follower.lag:
+                return
+        time.sleep(0.02)
 
 
 def _reading_keys(server: Running) -> dict[str, str]:
@@ -172,7 +188,8 @@ def show(shown: dict[str, Any]) -> None:
     console.print(
         f"\n{counts['accepted']:,} touchpoints of {shown['customers']} invented customers over {shown['channels']} "
         f"channels, published by {shown['sources']} services in {seconds['published']} s, all readable after "
-        f"{seconds['readable']} s.",
+        f"{seconds['readable']} s. The clock noticed {counts['verdicts']:,} answers, silences and broken promises that "
+        "nobody published.",
         style="bold",
     )
     if counts["accepted"] != counts["sent"]:

@@ -61,7 +61,11 @@ def ensure(
     )
     if settings.journal is None:
         raise WrongUse("--journal: expected kafka://HOST:PORT; one machine has no topics")
+    from touchbook.streams.control import OURS
     from touchbook.wiring_tools import ensure_topics
+
+    if OURS in (ingress or ()):
+        raise WrongUse(f"--ingress: expected another source than {OURS}, which is the server's own")
 
     reports = ensure_topics(settings, ingress or ())
     if as_json:

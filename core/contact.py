@@ -1,82 +1,38 @@
-"""May a channel speak to him now? From his own wishes, his consents, the hour where he is, and how tired he is."""
+"""May a channel speak to him now? What `contacting` would decide of each channel, in the words of the API."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time
+from collections.abc import Iterable
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from touchbook.contacting import Candidate, Decision, Facts, Reason, decide, wished_channels
+from touchbook.policy import Policy
+from touchbook.schemas.times import rfc3339
 
 CHANNELS = ("email", "phone", "sms", "messenger", "mobile_app", "web_chat")
 """Channels answered for besides those he uses or asks for."""
-NEEDS_CONSENT = frozenset({"offer", "survey", "teach"})
-SERVICE = "service"
 
 
-def contact(
-    purpose: str,
-    preferences: Mapping[str, Any],
-    consents: Mapping[str, Any],
-    fatigue_tier: str | None,
-    used: Sequence[str],
-    now: int,
-) -> dict[str, Any]:
-    """Per channel {"allowed", "reasons"}; reasons name what denies, or what allows.
-
-    Do-not-contact denies all. Offer, survey and teach need a granted consent for that purpose. A consent withdrawn, a
-    wished frequency of `never`, quiet hours and `exhausted` fatigue deny all but service. Channels he named as
-    preferred exclude the others for what is not service.
-    """
-    wished = [name for name in preferences.get("channels") or () if isinstance(name, str)]
-    channels = dict.fromkeys([*wished, *used, *CHANNELS])
-    general = _denials(purpose, preferences, consents, fatigue_tier, now)
-    answers: dict[str, Any] = {}
-    for channel in channels:
-        denials = list(general)
-        if wished and channel not in wished and purpose != SERVICE:
-            denials.append("not_a_preferred_channel")
-        answers[channel] = {"allowed": not denials, "reasons": denials or _grounds(purpose)}
-    return answers
+def contact(purpose: str, facts: Facts, used: Iterable[str], policy: Policy, now: int) -> dict[str, Any]:
+    """Per channel {"allowed", "reasons", "next"}; reasons name what denies, or what allows; `next` is the earliest time
+    at which nothing denies any more, None where it is now or never."""
+    return {
+        channel: {
+            "allowed": decision.kind == "reserved",
+            "reasons": [_word(reason) for reason in decision.reasons],
+            "next": rfc3339(decision.until)
+            if decision.kind == "deferred" and decision.until is not None
+            else None,
+        }
+        for channel, decision in decided(purpose, facts, used, policy, now).items()
+    }
 
 
-def _denials(
-    purpose: str,
-    preferences: Mapping[str, Any],
-    consents: Mapping[str, Any],
-    fatigue_tier: str | None,
-    now: int,
-) -> list[str]:
-    if preferences.get("do_not_contact") is True:
-        return ["do_not_contact"]
-    denials = []
-    if purpose != SERVICE:
-        if preferences.get("frequency") == "never":
-            denials.append("frequency_never")
-        consent = consents.get(purpose)
-        if isinstance(consent, Mapping) and not consent.get("granted"):
-            denials.append("consent_withdrawn")
-        elif purpose in NEEDS_CONSENT and not isinstance(consent, Mapping):
-            denials.append("consent_missing")
-        if quiet_at(preferences.get("hours"), now):
-            denials.append("quiet_hours")
-        if fatigue_tier == "exhausted":
-            denials.append("fatigue_exhausted")
-    return denials
+def decided(purpose: str, facts: Facts, used: Iterable[str], policy: Policy, now: int) -> dict[str, Decision]:
+    """What would be decided of a message by each channel."""
+    channels = dict.fromkeys([*wished_channels(facts.preferences), *used, *CHANNELS])
+    return {channel: decide(Candidate("", channel, purpose), facts, policy, now) for channel in channels}
 
 
-def _grounds(purpose: str) -> list[str]:
-    return ["consent_granted"] if purpose in NEEDS_CONSENT else ["no_objection"]
-
-
-def quiet_at(hours: Any, now: int) -> bool:
-    """Whether `now` (milliseconds UTC) lies in his quiet hours {"from": "22:00", "to": "08:00", "zone": "Europe/Riga"};
-    the zone is UTC where he named none. Hours that cannot be read are no quiet hours."""
-    if not isinstance(hours, Mapping):
-        return False
-    try:
-        start, end = time.fromisoformat(hours["from"]), time.fromisoformat(hours["to"])
-        zone = ZoneInfo(hours.get("zone") or "UTC")
-    except (KeyError, TypeError, ValueError, ZoneInfoNotFoundError):
-        return False
-    local = datetime.fromtimestamp(now / 1000, UTC).astimezone(zone).time()
-    return start <= local < end if start <= end else local >= start or local < end
+def _word(reason: Reason) -> str:
+    return "no_objection" if reason.code == "bypassed" else reason.code

@@ -86,6 +86,12 @@ class ScorecardInvalid(TouchbookError):
         self.where, self.line, self.column, self.expected = where, line, column, expected
 
 
+class PolicyInvalid(ScorecardInvalid):
+    """A policy file breaks a rule; the message names the file, the line and what was expected."""
+
+    code = "policy_invalid"
+
+
 class MappingInvalid(TouchbookError):
     """A mapping file breaks a rule; the message names the file, the entry and what was expected."""
 
@@ -208,6 +214,19 @@ class FormatUnknown(TouchbookError):
         self, path: str, found: str, known: str, advice: str = "use the version that wrote it"
     ) -> None:
         super().__init__(f"{path} has format {found}, this version reads {known}; {advice}")
+
+
+class NoDecider(Refused):
+    """On many machines one process decides whom to contact, and none can be asked at this moment."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            503,
+            "no_decider",
+            f"{why}; send again with the same ids after Retry-After seconds: another process takes over once the one "
+            "that decided has not been heard of for `session_seconds`",
+            retry_after=2,
+        )
 
 
 class SetAsideUnknown(TouchbookError):

@@ -6,6 +6,7 @@ Integer addition commutes, so no order of arrival, no partitioning and no merge 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 Day = int
 """Days since 1970-01-01, UTC."""
@@ -37,4 +38,12 @@ def merged(ledgers: Iterable[Ledger]) -> Ledger:
     for ledger in ledgers:
         for (signal, day), (count, total) in ledger.items():
             add(out, signal, day, count, total)
+    return out
+
+
+def merged_rows(stored: Sequence[LedgerRows]) -> Ledger:
+    """The same of ledgers as they are stored."""
+    out: Ledger = {(signal, day): (count, total) for signal, day, count, total in stored[0]} if stored else {}
+    for signal, day, count, total in chain.from_iterable(stored[1:]):
+        add(out, signal, day, count, total)
     return out

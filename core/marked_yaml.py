@@ -1,6 +1,7 @@
 """YAML read strictly and with its line numbers, for files that people write by hand.
 
-Every complaint is a `ScorecardInvalid` that names the file, the line and what was expected there.
+Every complaint is a `ScorecardInvalid`, or the `invalid` asked for, that names the file, the line and what was
+expected there.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _STRING = "tag:yaml.org,2002:str"
 
 
-def parsed(where: str, text: str) -> Entry:
-    """The one mapping a file holds. `where` is what errors call the file."""
+def parsed(where: str, text: str, invalid: type[ScorecardInvalid] = ScorecardInvalid) -> Entry:
+    """The one mapping a file holds. `where` is what errors call the file, `invalid` what they are."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise ScorecardInvalid(where, line, f"not YAML: {error.problem}", column) from None
+        raise invalid(where, line, f"not YAML: {error.problem}", column) from None
     except yaml.YAMLError:
-        raise ScorecardInvalid(where, 1, "not YAML: it holds characters that YAML does not allow") from None
+        raise invalid(where, 1, "not YAML: it holds characters that YAML does not allow") from None
     if node is None:
-        raise ScorecardInvalid(where, 1, "the file is empty")
-    return Entry(where, node, "the file")
+        raise invalid(where, 1, "the file is empty")
+    return Entry(where, node, "the file", invalid)
 
 
 def _place(node: yaml.Node) -> tuple[int, int]:
@@ -37,41 +38,42 @@ def _place(node: yaml.Node) -> tuple[int, int]:
     return int(node.start_mark.line) + 1, int(node.start_mark.column) + 1
 
 
-def _invalid(where: str, place: tuple[int, int], expected: str) -> ScorecardInvalid:
-    line, column = place
-    return ScorecardInvalid(where, line, expected, column)
-
-
 class Entry:
     """One mapping, asked for key by key. `what` is what errors call it ("component 'purchases'")."""
 
-    def __init__(self, where: str, node: yaml.Node, what: str) -> None:
-        self.where, self.node, self.what = where, node, what
+    def __init__(
+        self, where: str, node: yaml.Node, what: str, invalid: type[ScorecardInvalid] = ScorecardInvalid
+    ) -> None:
+        self.where, self.node, self.what, self._error = where, node, what, invalid
         self.nodes: dict[str, yaml.Node] = {}
         self._places: dict[str, tuple[int, int]] = {}
         if not isinstance(node, yaml.MappingNode):
             self.fail(f"expected {what} as `key: value` lines")
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag != _STRING:
-                raise _invalid(where, _place(key), f"{what}: a key must be a word")
+                raise self._invalid(_place(key), f"{what}: a key must be a word")
             if key.value in self.nodes:
-                raise _invalid(where, _place(key), f"{what} says `{key.value}` twice")
+                raise self._invalid(_place(key), f"{what} says `{key.value}` twice")
             self.nodes[key.value] = value
             self._places[key.value] = _place(key)
+
+    def _invalid(self, place: tuple[int, int], expected: str) -> ScorecardInvalid:
+        line, column = place
+        return self._error(self.where, line, expected, column)
 
     def __contains__(self, key: str) -> bool:
         return key in self.nodes
 
     def fail(self, expected: str, key: str | None = None) -> NoReturn:
         """Complains about the place of `key`, or about the one where this mapping begins."""
-        raise _invalid(self.where, self._places.get(key or "", _place(self.node)), expected)
+        raise self._invalid(self._places.get(key or "", _place(self.node)), expected)
 
     def fail_at(self, word: str, key: str, expected: str) -> NoReturn:
         """Complains about one word of the list under `key` (or about the key, if it is no list)."""
         node = self.nodes[key]
         items = node.value if isinstance(node, yaml.SequenceNode) else []
         place = next((_place(item) for item in items if item.value == word), self._places[key])
-        raise _invalid(self.where, place, expected)
+        raise self._invalid(place, expected)
 
     def only(self, *known: str) -> None:
         """No other keys than these."""
@@ -117,9 +119,9 @@ class Entry:
         words: list[str] = []
         for item in items:
             if not isinstance(item, yaml.ScalarNode) or item.tag != _STRING or not item.value:
-                raise _invalid(self.where, _place(item), f"{self.what}: `{key}` must list words")
+                raise self._invalid(_place(item), f"{self.what}: `{key}` must list words")
             if item.value in words:
-                raise _invalid(self.where, _place(item), f"{self.what}: `{key}` names {item.value!r} twice")
+                raise self._invalid(_place(item), f"{self.what}: `{key}` names {item.value!r} twice")
             words.append(item.value)
         return words
 
@@ -127,14 +129,14 @@ class Entry:
         return isinstance(self.nodes.get(key), yaml.ScalarNode)
 
     def entry(self, key: str, meaning: str, what: str | None = None) -> Entry:
-        return Entry(self.where, self.need(key, meaning), what or f"`{key}`")
+        return Entry(self.where, self.need(key, meaning), what or f"`{key}`", self._error)
 
     def entries(self, key: str, meaning: str, what: str) -> list[Entry]:
         """A list of mappings, at least one."""
         node = self.need(key, meaning)
         if not isinstance(node, yaml.SequenceNode) or not node.value:
             self.fail(f"{self.what}: `{key}` must be a list: {meaning}", key)
-        return [Entry(self.where, item, what) for item in node.value]
+        return [Entry(self.where, item, what, self._error) for item in node.value]
 
     def names(self) -> list[str]:
         """The keys, in order, where they are names of the writer's choice."""

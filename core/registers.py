@@ -5,10 +5,14 @@ Nothing here is stored as a verdict: what is open, overdue or unanswered is comp
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+
+OF_TIME = ("verdict", "stage")
+"""Kinds of registers of which there is one for every turn, or every stage, that ever was: only who judges by time needs
+them, and others read a customer of many years faster without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class ThreadMessage:
-    """One message of a thread. `subject` is the permanent id it was recorded under."""
+    """One message of a thread. `subject` is the permanent id it was recorded under.
+
+    `agent`, `team`  who wrote it, of messages of ours
+    `closes`         what the customer says after it opens the thread anew
+    """
 
     subject: str
     thread: str
@@ -33,6 +41,10 @@ class ThreadMessage:
     role: str
     public: bool
     channel: str
+    agent: str | None = None
+    team: str | None = None
+    purpose: str | None = None
+    closes: bool = False
 
     @property
     def answers(self) -> bool:
@@ -121,41 +133,70 @@ def open_cases(settings: Iterable[Setting]) -> list[OpenCase]:
 
 def open_requests(messages: Iterable[ThreadMessage]) -> list[OpenRequest]:
     """Per thread the customer's messages after our last public word, if there are any; the longest waiting first."""
-    found = []
+    found = [
+        OpenRequest(
+            waiting[0].thread, waiting[0].channel, waiting[0].occurred_at, len(waiting), waiting[0].key
+        )
+        for waiting in waiting_in(messages)
+    ]
+    return by_waiting(found)
+
+
+def by_waiting(requests: Iterable[OpenRequest]) -> list[OpenRequest]:
+    """The longest waiting first."""
+    return sorted(requests, key=lambda request: (request.since, request.thread))
+
+
+def waiting_in(messages: Iterable[ThreadMessage]) -> Iterator[list[ThreadMessage]]:
+    """The customer's messages after our last public word, thread by thread, oldest first; threads without are left
+    out. What he wrote between the words of a person and the end of a chat asks for nothing: mostly it is thanks."""
     ordered = sorted(messages, key=lambda message: (message.thread, message.occurred_at, message.key))
-    for thread, those in groupby(ordered, key=lambda message: message.thread):
+    for _, those in groupby(ordered, key=lambda message: message.thread):
         waiting: list[ThreadMessage] = []
+        heard: str | None = None
         for message in those:
-            if message.answers:
+            if message.answers or (message.closes and heard == "agent"):
                 waiting.clear()
+                heard = message.role if message.answers else heard
             elif message.role == "customer":
                 waiting.append(message)
         if waiting:
-            first = waiting[0]
-            found.append(OpenRequest(thread, first.channel, first.occurred_at, len(waiting), first.key))
-    return sorted(found, key=lambda request: (request.since, request.thread))
+            yield waiting
 
 
 def promises(settings: Iterable[Setting], now: int) -> list[Promise]:
     """Every promise with its state at `now`, the earliest due first."""
     made: dict[str, Setting] = {}
     outcomes: dict[str, Setting] = {}
+    passed: dict[str, Setting] = {}
+    by_kind = {"promise": made, "promise_outcome": outcomes, "promise_overdue": passed}
     for setting in settings:
-        if setting.kind == "promise":
-            made[setting.key] = setting
-        elif setting.kind == "promise_outcome":
-            outcomes[setting.key] = setting
+        if setting.kind in by_kind:
+            by_kind[setting.kind][setting.key] = setting
     found = []
-    for id in {*made, *outcomes}:
-        promise, outcome = made.get(id), outcomes.get(id)
+    for id in {*made, *outcomes, *passed}:
+        promise, outcome, overdue = made.get(id), outcomes.get(id), passed.get(id)
         due = promise.value.get("due") if promise else None
         state = outcome.value.get("state", "open") if outcome else "open"
-        if state == "open" and due is not None and due < now:
+        last = next(one for one in (outcome, promise, overdue) if one is not None)
+        if state == "open" and overdue is not None and _is_passed(overdue, promise):
+            state, last = "overdue", overdue
+        elif state == "open" and due is not None and due < now:
             state = "overdue"
         what = promise.value.get("what") if promise else None
-        last = next(one for one in (outcome, promise) if one is not None)
         found.append(Promise(id, what, due, state, last.touchpoint))
     return sorted(found, key=lambda one: (one.due if one.due is not None else 2**62, one.id))
+
+
+def _is_passed(overdue: Setting, promise: Setting | None) -> bool:
+    """Whether what was said to be overdue is this promise, and not one before it was given anew for another time."""
+    due = promise.value.get("due") if promise else None
+    passed = overdue.value.get("due")
+    if promise is None or due is None:
+        return True
+    if passed is None:
+        return (overdue.occurred_at, overdue.touchpoint) > (promise.occurred_at, promise.touchpoint)
+    return bool(passed >= due)
 
 
 def next_boundary(settings: Iterable[Setting], now: int) -> int:

@@ -117,6 +117,26 @@ def values_on(ledger: Ledger, cards: ScorecardSet, days: Iterable[Day]) -> list[
     return values
 
 
+def stood_on(
+    ledgers: Sequence[LedgerRows], cards: ScorecardSet, days: Sequence[Day]
+) -> list[dict[str, tuple[int | None, str | None, int]]]:
+    """(value, tier, milli-points) of every score on each of these days, one at least, as `score_stored` gives them:
+    what days share is done once."""
+    last = max(days)
+    latest = _stored_seen_from(ledgers, last, cards.signals)
+    found = []
+    for on in days:
+        rows = latest if on == last else _earlier(latest, last - on, cards.signals)
+        then = {}
+        for card in cards.values():
+            lines, parts = _lines(card, rows)
+            value = card.value.of(parts) if _is_enough(card, _evidence(card, rows, lines)) else None
+            tier = None if value is None else card.tiers[_held(card, rows, card.rank_of(value))][0]
+            then[card.name] = value, tier, sum(parts.values())
+        found.append(then)
+    return found
+
+
 def explain(ledger: Ledger, card: Scorecard, on: Day) -> tuple[Score, list[Contribution]]:
     """The score and its lines, which add up to its milli-points exactly.
 

@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     data: Path = Field(Path("touchbook-data"), description="The data directory.")
     host: str = Field("127.0.0.1", description="The address the server listens on.")
     port: int = Field(8750, ge=0, le=65535, description="The port the server listens on; 0 takes a free one.")
+    advertise: str | None = Field(
+        None,
+        pattern=r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$",
+        description="Of a replica: the URL at which other replicas reach it, http://HOST:PORT or https://HOST:PORT; by "
+        "default http and the host and port it listens on, with this machine's name where those are all addresses.",
+    )
     master_key: Path | None = Field(
         None,
         description="File of the master key that wraps all others; by default `master.key` in the data directory.",
@@ -175,11 +181,22 @@ class Settings(BaseSettings):
         description="A worker that Kafka does not hear of for so long loses its partitions to others.",
     )
     fold_batch: int = Field(2_000, ge=1, le=50_000, description="Most touchpoints folded in one transaction.")
-    overview_share: float = Field(
-        0.1,
+    policy: Path | None = Field(
+        None,
+        description="File of the policy: how soon customers are answered, and when and how often they may be spoken "
+        "to; by default the shipped one.",
+    )
+    clock: bool = Field(
+        True,
+        description="Whether verdicts about time are recorded here: requests answered, late or ignored, promises "
+        "overdue, cases silent, stages stuck, and tiers that changed. Of several replicas one does.",
+    )
+    sweep_share: float = Field(
+        0.2,
         gt=0,
         le=1,
-        description="Share of a core that counting all customers by tier, again and again, may take.",
+        description="Share of a core that looking at customers again may take: at those who were touched, and after "
+        "each midnight (UTC) at all.",
     )
     desk_zone: str = Field(
         "UTC",

@@ -27,6 +27,8 @@ MOOD_OF_SIGNAL: Mapping[str, Mood] = {
 NOISE: tuple[str, ...] = tuple(name for name, model in CATALOGUE.items() if model.display.tone == "noise")
 """Types that crowd a timeline and say little by themselves."""
 COMPLAINT = "complaint_raised"
+HELD_BACK = ("contact_deferred", "contact_suppressed")
+"""Decisions against a message."""
 ERASED, UNREADABLE = "erased", "unreadable"
 SPECIAL: Mapping[str, Mapping[Language, tuple[str, str]]] = {
     ERASED: {
@@ -132,6 +134,21 @@ def counted_causes(said: Iterable[tuple[str | None, int]]) -> list[tuple[str | N
     for reason, number in said:
         causes[reason] += number
     return sorted(causes.items(), key=lambda one: (-one[1], one[0] or ""))
+
+
+def reasons_in(body: Mapping[str, Any]) -> set[str]:
+    """What kinds of rules spoke against a message, by the body of the decision's entry."""
+    said = body.get("data", {}).get("reasons")
+    codes = (one.get("code") for one in said if isinstance(one, Mapping)) if isinstance(said, list) else ()
+    return {code for code in codes if isinstance(code, str)}
+
+
+def counted_reasons(said: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+    """(type of the decision, reason, how many), each once, the most frequent first."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for type_, reason, number in said:
+        counted[type_, reason] += number
+    return sorted(((*name, n) for name, n in counted.items()), key=lambda one: (-one[2], one[0], one[1]))
 
 
 def headline_and_detail(entry: Entry, language: Language) -> tuple[str, str, str]:

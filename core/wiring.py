@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from touchbook.errors import RebuildRunning
 from touchbook.identity import IdentityRules
+from touchbook.policy import Policies
+from touchbook.policy_files import load_policies
 from touchbook.projections.customers import Customers
 from touchbook.projections.fold import Folder, projection_version
 from touchbook.projections.overview import Overview
 from touchbook.projections.stores.port import ReadProjections
 from touchbook.projections.stores.sqlite import SqliteProjections
+from touchbook.projections.stores.watch_file import WatchFile
+from touchbook.projections.watch import FILE as WATCH_FILE
+from touchbook.projections.watch import Watch
 from touchbook.schemas.catalogue import Catalogue
 from touchbook.schemas.mapping import Mapping
 from touchbook.scorecard import ScorecardSet
@@ -30,7 +35,10 @@ from touchbook.streams.backends.sqlite_control import SqliteControl
 from touchbook.streams.backends.sqlite_erasures import SqliteReceipts
 from touchbook.streams.backends.sqlite_journal import SqliteJournal
 from touchbook.streams.backends.sqlite_keyring import MASTER_KEY_FILE, SqliteKeyring
+from touchbook.streams.clock import Clock
+from touchbook.streams.contacting import Contacting, Contacts, found_in, unseen_of
 from touchbook.streams.control import Control
+from touchbook.streams.duty import AlwaysHeld
 from touchbook.streams.erasure import Erases, Erasures
 from touchbook.streams.files import clear_drafts
 from touchbook.streams.follow import Follower, Following, catch_up
@@ -75,6 +83,14 @@ class Building(Protocol):
     def close(self) -> None: ...
 
 
+class Beside(Protocol):
+    """What runs beside the rest, and can be missed for a while."""
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Book:
     """Every part of one running Touchbook. Open it with `open_book`, close it once."""
@@ -82,6 +98,7 @@ class Book:
     settings: Settings
     catalogue: Catalogue
     scorecards: ScorecardSet
+    policies: Policies
     keyring: Keyring
     control: Control
     journal: Journal
@@ -93,14 +110,23 @@ class Book:
     metrics: Metrics
     version: str
     erasures: Erases
+    watch: Watch
+    clock: Clock
+    contacting: Contacts
     overview: Overview
     audit: Audit
     building: Building
+    now: Callable[[], int]
+    """Milliseconds UTC: the clock that every part goes by."""
     staleness: Callable[[], float] | None = None
     """Of a replica: at most how many seconds what it reads is behind the journal."""
     scoring: Callable[[Reader, Scorecard, Scorecard | None, Day], Scoring] | None = None
     """How to score everybody for a back-test, where there is a better way than out of the ledgers of the look:
     (look, candidate, live, day)."""
+    contact_elsewhere: Callable[[], str | None] | None = None
+    """Of a replica: where it is decided whom to contact; None where it is here. Raises NoDecider if nobody does."""
+    beside: Sequence[Beside] = ()
+    """Started last and closed first."""
     closed_last: Sequence[Callable[[], None]] = ()
     """What the parts stand on, in the order in which it is closed."""
 
@@ -109,7 +135,11 @@ class Book:
         self.follower.start()
         self.erasures.start()
         self.building.start()
-        self.overview.start()
+        self.watch.start()
+        if self.settings.clock:
+            self.clock.start()
+        for one in self.beside:
+            one.start()
 
     @property
     def rebuilding(self) -> bool:
@@ -120,7 +150,10 @@ class Book:
         return self.building.failed
 
     def close(self) -> None:
-        self.overview.close()
+        for one in self.beside:
+            one.close()
+        self.clock.close()
+        self.watch.close()
         self.building.close()
         self.erasures.close()
         self.follower.stop()
@@ -201,9 +234,10 @@ def scorecards_of(settings: Settings, catalogue: Catalogue) -> ScorecardSet:
     return load_scorecards(settings.scorecards, catalogue.signals)
 
 
-def open_book(settings: Settings, *, read_only: bool = False) -> Book:
+def open_book(settings: Settings, *, read_only: bool = False, clock: Callable[[], int] = now) -> Book:
     """Opens a data directory, making it on first use. `read_only` opens an existing one beside a running server: it
     can be read and rebuilt, not appended to. With a journal on Kafka it is a replica, and the directory its own store.
+    Every part goes by `clock`, which gives milliseconds UTC.
 
     Raises `JournalLocked`, `WrongMasterKey`, `NotATouchbook`, `ScorecardInvalid`, `MappingInvalid` or `SettingUnfit`.
     """
@@ -212,9 +246,10 @@ def open_book(settings: Settings, *, read_only: bool = False) -> Book:
             open_replica,  # what it needs is not imported where nobody asks for it
         )
 
-        return open_replica(settings)
+        return open_replica(settings, clock)
     catalogue = catalogue_of(settings)
     scorecards = scorecards_of(settings, catalogue)
+    policies = load_policies(settings.policy)
     data, metrics = settings.data, Metrics()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     keyring = SqliteKeyring.at(
@@ -223,19 +258,19 @@ def open_book(settings: Settings, *, read_only: bool = False) -> Book:
     journal = SqliteJournal.at(
         data,
         keyring,
-        now,
+        clock,
         read_only=read_only,
         rules=IdentityRules(default_region=settings.phone_region),
         max_queue=settings.max_queue,
         observe_append=lambda seconds, touchpoints: metrics.observe_append(seconds),
     )
-    control = SqliteControl.at(data, keyring, now)
+    control = SqliteControl.at(data, keyring, clock)
     version = projection_version(catalogue)
     projections = SqliteProjections.open(data, version)
     if not read_only:
         clear_drafts(settings.master_key or data / MASTER_KEY_FILE)
         clear_left_over(data)
-        _not_ahead(projections, journal, version)
+        _not_ahead(data, projections, journal, version)
     folder = Folder(catalogue, journal.open, journal.id_of)
     customers = Customers(
         projections,
@@ -244,37 +279,64 @@ def open_book(settings: Settings, *, read_only: bool = False) -> Book:
         journal.id_of,
         catalogue.gives,
         settings.late_after * 1000,
+        policies=policies,
     )
-    follower = Follower(journal, projections, folder, settings.fold_batch, metrics.observe_visible)
+    watch = Watch(
+        projections, customers, scorecards, policies, clock, data / WATCH_FILE, settings.sweep_share
+    )
+    follower = Follower(
+        journal, projections, folder, settings.fold_batch, metrics.observe_visible, lambda: clock() / 1000
+    )
     visible = partial(_visible, follower, partial(catch_up, journal, projections, folder))
+    admission = Admission(journal, control, catalogue, customers.identifier_of, settings.max_item)
     receipts = SqliteReceipts.at(data)
     erasures = Erasures(
-        data, journal, keyring, control, projections, folder, customers, receipts, visible, now
+        data, journal, keyring, control, projections, folder, customers, receipts, visible, clock
+    )
+    contacting = Contacting(
+        journal, customers, policies, clock, follower.shows, find_all=partial(found_in, journal)
     )
     if not read_only:
         erasures.strike_again()
+        contacting.restore(unseen_of(journal, projections))
     return Book(
         settings=settings,
         catalogue=catalogue,
         scorecards=scorecards,
+        policies=policies,
         keyring=keyring,
         control=control,
         journal=journal,
         projections=projections,
         folder=folder,
-        admission=Admission(journal, control, catalogue, customers.identifier_of, settings.max_item),
+        admission=admission,
         follower=follower,
         customers=customers,
         metrics=metrics,
         version=version,
         erasures=erasures,
-        overview=Overview(projections, customers, scorecards, now, settings.overview_share),
+        watch=watch,
+        clock=Clock(
+            journal,
+            admission,
+            customers,
+            watch,
+            policies,
+            AlwaysHeld(),
+            metrics,
+            clock,
+            partial(_horizon, clock, journal, projections, follower),
+            lambda position: visible(position, 0),
+        ),
+        contacting=contacting,
+        overview=Overview(projections, customers, watch, clock),
         audit=SqliteAudit.at(data),
         building=_Builder(data, journal, projections, folder, version),
+        now=clock,
     )
 
 
-def _not_ahead(projections: SqliteProjections, journal: SqliteJournal, version: str) -> None:
+def _not_ahead(data: Path, projections: SqliteProjections, journal: SqliteJournal, version: str) -> None:
     """A journal that is shorter than what was folded, as one put back from a copy, is folded anew: else what it records
     next would lie at positions that count as folded already, and never be seen."""
     with projections.reading() as reader:
@@ -282,6 +344,18 @@ def _not_ahead(projections: SqliteProjections, journal: SqliteJournal, version: 
     if position > journal.head():
         log.warning("folding anew: the projections stand at %d, beyond the end of the journal", position)
         projections.restart(version)
+        WatchFile(data / WATCH_FILE).discard()  # it goes by their positions
+
+
+def _horizon(
+    clock: Callable[[], int], journal: Journal, projections: ReadProjections, follower: Follower
+) -> int:
+    """Up to when readers see all that was recorded; 0 where nobody folds and that is not known."""
+    at = clock()
+    if follower.alive:
+        return at - int(1000 * follower.staleness())
+    with projections.reading() as reader:
+        return at if reader.position() >= journal.head() else 0
 
 
 def _visible(follower: Follower, fold: Callable[[], int], position: int, seconds: float) -> bool:

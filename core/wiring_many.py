@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from touchbook.errors import BuildOfAnother, SettingUnfit
 from touchbook.ledger import Day
+from touchbook.policy import Policies
+from touchbook.policy_files import load_policies
 from touchbook.projections.customers import Customers
 from touchbook.projections.fold import Folder, projection_version
 from touchbook.projections.overview import Overview
@@ -21,6 +23,8 @@ from touchbook.projections.stores.clickhouse_scores import ClickHouseScoring
 from touchbook.projections.stores.clickhouse_store import ClickHouseStore
 from touchbook.projections.stores.port import Reader
 from touchbook.projections.stores.replica import ReplicaProjections, ReplicaReader, version_of
+from touchbook.projections.watch import FILE as WATCH_FILE
+from touchbook.projections.watch import Watch
 from touchbook.schemas.catalogue import Catalogue
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.scorecard import Scorecard
@@ -29,17 +33,24 @@ from touchbook.streams.admission import Admission
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_audit import KafkaAudit
 from touchbook.streams.backends.kafka_control import KafkaControl
+from touchbook.streams.backends.kafka_decisions import KafkaDecisions, Term
+from touchbook.streams.backends.kafka_duty import KafkaDuty
 from touchbook.streams.backends.kafka_journal import KafkaJournal
 from touchbook.streams.backends.kafka_keyring import KafkaKeyring
 from touchbook.streams.backends.kafka_producer import Producer
+from touchbook.streams.backends.kafka_scores import KafkaScores
 from touchbook.streams.backends.kafka_topics import (
     ERASED_WITHIN_MS,
     ensure_build,
 )
 from touchbook.streams.backends.kafka_topics import drop_build as drop_topics
+from touchbook.streams.clock import Clock
+from touchbook.streams.contacting import Contacting
+from touchbook.streams.contacting_many import Decided, ManyContacting, reached_at
 from touchbook.streams.erasure_many import ManyErasures
 from touchbook.streams.metrics import Metrics
 from touchbook.streams.replica_follower import ReplicaFollower
+from touchbook.streams.scores_topic import ScoresTopic
 from touchbook.streams.worker_metrics import WorkerMetrics
 from touchbook.wiring import Book, catalogue_of, now, scorecards_of
 
@@ -131,18 +142,19 @@ class _BuiltElsewhere:
     def close(self) -> None: ...
 
 
-def open_replica(settings: Settings) -> Book:
+def open_replica(settings: Settings, clock: Callable[[], int] = now) -> Book:
     """A replica of the API: see `wiring.open_book`."""
     with ExitStack() as ended:
         joined = join(settings, ended)
         metrics = Metrics()
         catalogue = joined.catalogue
         scorecards = scorecards_of(settings, catalogue)
+        policies = load_policies(settings.policy)
         joined.serving()
         journal = KafkaJournal.at(
             joined.place,
             joined.keyring,
-            now,
+            clock,
             joined.producer,
             max_queue=settings.max_queue,
             observe_append=lambda seconds, touchpoints: metrics.observe_append(seconds),
@@ -155,10 +167,39 @@ def open_replica(settings: Settings) -> Book:
             settings.data, joined.place, joined.control.serving, projections, metrics.observe_visible
         )
         customers = Customers(
-            projections, scorecards, journal.rules, journal.id_of, catalogue.gives, settings.late_after * 1000
+            projections, scorecards, journal.rules, journal.id_of, catalogue.gives, settings.late_after * 1000,
+            policies=policies,
+        )  # fmt: skip
+        admission = Admission(journal, joined.control, catalogue, customers.identifier_of, settings.max_item)
+        watch = Watch(
+            projections,
+            customers,
+            scorecards,
+            policies,
+            clock,
+            settings.data / WATCH_FILE,
+            settings.sweep_share,
+        )
+        decisions = KafkaDecisions(
+            joined.place, journal.parts, joined.keyring, joined.producer, clock, follower.shows
+        )
+        contacting = ManyContacting(
+            KafkaDuty(joined.place, "contact", settings.session_seconds),
+            decisions,
+            partial(_contacting, customers, policies, clock),
+            reached_at(settings),
+            max_queue=settings.max_queue,
+        )
+        metrics.watch("contact_decides", "Whether this replica decides whom to contact", contacting.decides)
+        metrics.watch("contact_unseen", "Decisions that readers here may not see yet", decisions.unseen)
+        scores_topic = ScoresTopic(
+            watch,
+            KafkaScores(settings.data, joined.place, joined.producer, journal.parts),
+            KafkaDuty(joined.place, "scores", settings.session_seconds),
+            settings.sweep_share,
         )
         erasures = ManyErasures(
-            journal, joined.keyring, joined.control, projections, customers, joined.control.receipts, follower, now,
+            journal, joined.keyring, joined.control, projections, customers, joined.control.receipts, follower, clock,
             ERASED_WITHIN_MS,
         )  # fmt: skip
         metrics.watch("staleness_seconds", "How old what this replica reads may be", follower.staleness)
@@ -166,26 +207,48 @@ def open_replica(settings: Settings) -> Book:
             settings=settings,
             catalogue=catalogue,
             scorecards=scorecards,
+            policies=policies,
             keyring=joined.keyring,
             control=joined.control,
             journal=journal,
             projections=projections,
             folder=Folder(catalogue, journal.open, journal.id_of),
-            admission=Admission(
-                journal, joined.control, catalogue, customers.identifier_of, settings.max_item
-            ),
+            admission=admission,
             follower=follower,
             customers=customers,
             metrics=metrics,
             version=projection_version(catalogue),
             erasures=erasures,
-            overview=Overview(projections, customers, scorecards, now, settings.overview_share),
+            watch=watch,
+            clock=Clock(
+                journal,
+                admission,
+                customers,
+                watch,
+                policies,
+                KafkaDuty(joined.place, "clock", settings.session_seconds),
+                metrics,
+                clock,
+                lambda: clock() - int(1000 * follower.staleness()),
+                follower.shows,
+            ),
+            contacting=contacting,
+            overview=Overview(projections, customers, watch, clock),
             audit=audit,
             building=_BuiltElsewhere(),
+            now=clock,
             staleness=follower.staleness,
             scoring=partial(_scoring, joined.clickhouse),
+            contact_elsewhere=contacting.elsewhere,
+            beside=[contacting, scores_topic],
             closed_last=[ended.pop_all().close],
         )
+
+
+def _contacting(customers: Customers, policies: Policies, clock: Callable[[], int], term: Term) -> Contacting:
+    """What decides during one term."""
+    decided = Decided(term)
+    return Contacting(decided, customers, policies, clock, term.shows, decided.find)
 
 
 def _scoring(

@@ -131,9 +131,15 @@ def everybody(reader: Reader, page: int = PAGE) -> Iterator[list[tuple[str, tupl
 
 
 def customers_in(reader: Reader, members: Sequence[Known]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each customer among the members of whole groups, and his subjects. Claims that touch are in one group, so those
-    of many groups can be resolved at once. What is barred links nobody, so its own claims, which may be many, need not
-    be read."""
+    """Each customer among the members of whole groups, and his subjects."""
+    for customer, together in people_in(reader, members):
+        yield customer, tuple(one.id for one in together if one.touchpoints)
+
+
+def people_in(reader: Reader, members: Sequence[Known]) -> Iterator[tuple[str, list[Known]]]:
+    """Each customer among the members of whole groups, and all that are his. Claims that touch are in one group, so
+    those of many groups can be resolved at once. What is barred links nobody, so its own claims, which may be many,
+    need not be read."""
     sizes = Counter(member.group for member in members)
     claims, shared = reader.claims([one.id for one in members if sizes[one.group] > 1 and not one.barred])
     links = resolve(claims, shared)
@@ -142,10 +148,7 @@ def customers_in(reader: Reader, members: Sequence[Known]) -> Iterator[tuple[str
         people[links.of(one.identifier)].append(one)
     for together in people.values():
         shown = shown_member({one.identifier: one.first_seen for one in together})
-        yield (
-            next(one.id for one in together if one.identifier == shown),
-            tuple(one.id for one in together if one.touchpoints),
-        )
+        yield next(one.id for one in together if one.identifier == shown), together
 
 
 def _ledger_of(subjects: Sequence[str], ledgers: dict[str, Ledger]) -> Ledger:

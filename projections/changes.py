@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from touchbook.contacts import ContactRow
 from touchbook.ledger import Ledger, day_of
 from touchbook.registers import ThreadMessage
 from touchbook.schemas.touchpoint import AGENT, Claim, Identifier
@@ -19,8 +20,15 @@ Stamp = tuple[int, str]
 EntryRow = tuple[str, str, int, int, int, str, str, str, str, str, str | None, bool, str]
 """An `Entry`, field by field, its body in one spelling: as a store keeps it."""
 
+_tags_json = json.JSONEncoder(ensure_ascii=False)
+
 ONCE = (1, 0)
 """What most signals say: a count of one, nothing to add up. One for all of them saves making it."""
+
+
+def tags_text(tags: tuple[str, ...]) -> str:
+    """As stores keep them."""
+    return _tags_json.encode(tags)
 
 
 def entry_row(entry: Entry) -> EntryRow:
@@ -80,6 +88,7 @@ class Changes:
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     registers: dict[tuple[str, str, str], RegisterRow] = field(default_factory=dict)
     messages: list[ThreadMessage] = field(default_factory=list)
+    contacts: list[ContactRow] = field(default_factory=list)
     claims: dict[ClaimKey, ClaimRow] = field(default_factory=dict)
     identifiers: dict[tuple[str, str], IdentifierRow] = field(default_factory=dict)
     """(subject, id): an identifier as the touchpoints of one subject carry it."""
@@ -123,6 +132,7 @@ class Changes:
             ledgers={subject: rows for subject, rows in self.ledgers.items() if subject in members},
             registers={name: row for name, row in self.registers.items() if name[0] in members},
             messages=[one for one in self.messages if one.subject in members],
+            contacts=[one for one in self.contacts if one.subject in members],
             claims={key: row for key, row in self.claims.items() if key[1] in group or key[2] in group},
             identifiers={name: row for name, row in self.identifiers.items() if name[1] in group},
         )

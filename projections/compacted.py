@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from touchbook.contacts import ContactRow
 from touchbook.errors import FormatUnknown
-from touchbook.projections.changes import ClaimKey
+from touchbook.projections.changes import ClaimKey, tags_text
 from touchbook.projections.context import topic_in
 from touchbook.projections.rows import Rows
 
@@ -57,6 +58,27 @@ class Message(NamedTuple):
     role: str
     public: bool
     channel: str
+    agent: str | None
+    team: str | None
+    purpose: str | None
+    closes: bool
+    position: int
+
+
+class Contacted(NamedTuple):
+    """A contact, see `ContactRow`. `tags` is JSON, spelled as stores keep it."""
+
+    subject: str
+    occurred_at: int
+    key: str
+    kind: str
+    reservation: str | None
+    channel: str
+    purpose: str | None
+    tags: str
+    campaign: str | None
+    counts: bool | None
+    until: int | None
     position: int
 
 
@@ -115,7 +137,7 @@ class Marker(NamedTuple):
     recorded_at: int
 
 
-Told = LedgerDay | Register | Message | Head | Seen | Claimed | Erased | Marker
+Told = LedgerDay | Register | Message | Contacted | Head | Seen | Claimed | Erased | Marker
 
 
 def encode(rows: Rows) -> dict[str, list[Written]]:
@@ -143,10 +165,22 @@ def encode(rows: Rows) -> dict[str, list[Written]]:
     told[REGISTERS] += [
         (
             _json([one.subject, "m", one.thread, one.occurred_at, one.key]),
-            _json([position, one.role, bool(one.public), one.channel]),
+            _json(
+                [
+                    position,
+                    one.role,
+                    bool(one.public),
+                    one.channel,
+                    one.agent,
+                    one.team,
+                    one.purpose,
+                    one.closes,
+                ]
+            ),
         )
         for one in rows.messages
     ]
+    told[REGISTERS] += [_contacted(one, position) for one in rows.contacts]
     told[REGISTERS] += [
         (_json([subject, "h", at, key]), _json([position, type, topic_in(orjson.loads(body))]))
         for key, subject, at, _, _, type, *_, for_customer, body in rows.entries
@@ -168,6 +202,15 @@ def encode(rows: Rows) -> dict[str, list[Written]]:
         for first in (row.first,)
     ]
     return told
+
+
+def _contacted(one: ContactRow, position: int) -> Written:
+    key = [one.subject, "c", one.occurred_at, one.key]
+    said = [
+        *(position, one.kind, one.reservation, one.channel, one.purpose, tags_text(one.tags)),
+        *(one.campaign, one.counts, one.until),
+    ]
+    return _json(key), _json(said)
 
 
 def marker(position: int, recorded_at: int) -> Written:
@@ -205,8 +248,13 @@ def _of_registers(key: list[Any], said: Any) -> Told:
             position, value, at, touchpoint = said
             return Register(subject, kind, name, value, at, touchpoint, position)
         case [subject, "m", thread, at, touchpoint]:
-            position, role, public, channel = said
-            return Message(subject, thread, at, touchpoint, role, public, channel, position)
+            position, role, public, channel, agent, team, purpose, closes = said
+            written = (agent, team, purpose, closes)
+            return Message(subject, thread, at, touchpoint, role, public, channel, *written, position)
+        case [subject, "c", at, touchpoint]:
+            position, kind, reservation, channel, purpose, tags, campaign, counts, until = said
+            about = (kind, reservation, channel, purpose, tags, campaign, counts, until)
+            return Contacted(subject, at, touchpoint, *about, position)
         case [subject, "h", at, touchpoint]:
             position, type, topic = said
             return Head(subject, at, touchpoint, type, topic, position)
@@ -242,6 +290,7 @@ def _gone(rows: Rows) -> Iterator[tuple[str, str, bytes]]:
     yield from ((LEDGERS, subject, _day_key(subject, day)) for subject, day in gone.ledger)
     yield from ((REGISTERS, subject, _json([subject, "r", *name])) for subject, *name in gone.registers)
     yield from ((REGISTERS, subject, _json([subject, "m", *name])) for subject, *name in gone.messages)
+    yield from ((REGISTERS, subject, _json([subject, "c", *name])) for subject, *name in gone.contacts)
     yield from ((REGISTERS, subject, _json([subject, "h", *name])) for subject, *name in gone.heads)
     yield from ((CLAIMS, subject, _json([subject, "i", id])) for subject, id in gone.identifiers)
     yield from ((CLAIMS, key[0], _claim_key(key)) for key in gone.claims)

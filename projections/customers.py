@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
-from touchbook.contact import contact, quiet_at
+from touchbook.contact import contact, decided
+from touchbook.contacting import Decision, Facts
 from touchbook.errors import CustomerUnknown, Refused, Rejected, TouchpointUnknown
 from touchbook.habits import buying, interests
 from touchbook.identity import IdentityRules, normalised, resolve, shown_member
 from touchbook.ledger import MILLISECONDS_A_DAY, Day, Ledger, day_of, merged
 from touchbook.links import Links, RefusedLink
+from touchbook.policy import Policies, Policy
 from touchbook.positions import token_of
 from touchbook.projections.changes import Stamp
+from touchbook.projections.contact_facts import Fatigue, facts_of
 from touchbook.projections.context import language_of, name_of, open_matters, topics_of
 from touchbook.projections.cursors import cursor_of, stamp_of, stream_position, stream_token
 from touchbook.projections.finding import Found, asked_in, by_customer, matches_of
@@ -29,7 +32,7 @@ from touchbook.projections.groups import LargeGroups
 from touchbook.projections.standing import Standing
 from touchbook.projections.stores.port import Deed, Known, Reader, ReadProjections
 from touchbook.recent import Recent
-from touchbook.registers import next_boundary, values_of
+from touchbook.registers import OF_TIME, Setting, next_boundary, values_of
 from touchbook.schemas.display import Language
 from touchbook.schemas.times import day_text, rfc3339
 from touchbook.schemas.touchpoint import Identifier
@@ -46,6 +49,7 @@ LOOKED_AT = 2_000
 RECALLED = 200
 """What was put together for pages, of customers looked at last."""
 
+Key = TypeVar("Key", bound=Hashable)
 Told = TypeVar("Told")
 
 
@@ -105,8 +109,11 @@ class Customers:
         known_signals: Callable[[str], bool],
         late_after: int = 3_600_000,
         remembered: int = 20_000,
+        policies: Policies | None = None,
     ) -> None:
-        """`known_signals` tells whether a counterfactual may name a signal; `late_after` is milliseconds."""
+        """`known_signals` tells whether a counterfactual may name a signal; `late_after` is milliseconds. Without
+        `policies` the standard one holds."""
+        self.policies = policies or Policies.standard()
         self._projections = projections
         self.scorecards = scorecards
         self._rules = rules
@@ -122,6 +129,9 @@ class Customers:
         self._recalled: Recent[tuple[str, str, str, Day], Any] = Recent(RECALLED)
         self.lately: Recent[tuple[str, str], Any] = Recent(RECALLED)
         """What was last told of these members, by its name and their membership: where to go on from."""
+        self.era = object()
+        """Another one from whenever anybody is forgotten."""
+        self._seen = ""
 
     # Who
 
@@ -153,6 +163,12 @@ class Customers:
 
     def forget(self) -> None:
         """Lets go of everything remembered of anybody: after an erasure nothing of him stays in memory either."""
+        self._let_go()
+        for forget in self._forgetting:
+            forget()
+
+    def _let_go(self) -> None:
+        self.era = object()
         for remembered in (
             self._links,
             self._who,
@@ -162,8 +178,14 @@ class Customers:
             self.lately,
         ):
             remembered.clear()
-        for forget in self._forgetting:
-            forget()
+
+    def _version(self, reader: Reader) -> str:
+        """What is looked at. Another process may have erased somebody, which shows in it."""
+        version = reader.version()
+        if version != self._seen:
+            self._seen = version
+            self._let_go()
+        return version
 
     def forgets(self, forget: Callable[[], None]) -> None:
         """Whoever else remembers somebody lets go of him too."""
@@ -176,7 +198,7 @@ class Customers:
         with self._projections.reading() as reader:
             matches = matches_of(reader, asked, named, limit)
             return [
-                Found(who, name_of(values_of(reader.registers(who.ids), "trait")), said)
+                Found(who, name_of(values_of(reader.registers(who.ids, OF_TIME), "trait")), said)
                 for who, said in by_customer(matches, partial(self.behind, reader), limit)
             ]
 
@@ -190,14 +212,21 @@ class Customers:
         key = (name, *self._score_key(customer, at))
         known: Told | None = self._recalled.get(key)
         if known is None:
+            era = self.era
             known = make()
-            self._recalled.put(key, known)
+            self.keep(self._recalled, key, known, era)
         return known
+
+    def keep(self, remembered: Recent[Key, Told], key: Key, value: Told, era: object) -> None:
+        """Remembers what was read since `era` began, unless that has ended: who was erased since may be in it."""
+        remembered.put(key, value)
+        if self.era is not era:
+            remembered.drop([key])
 
     def card(self, customer: Customer) -> dict[str, Any]:
         """`GET /v1/customers/{ref}`."""
         with self._projections.reading() as reader:
-            settings = reader.registers(customer.ids)
+            settings = reader.registers(customer.ids, OF_TIME)
         return {
             "customer": customer.id,
             "identifiers": [
@@ -247,7 +276,7 @@ class Customers:
         changed = reader.changed([id]).get(id)
         if changed is None:
             raise CustomerUnknown
-        known = self._who.get((id, changed, reader.version()))
+        known = self._who.get((id, changed, self._version(reader)))
         return (
             known or self._in_large(reader, id, changed) or self._customer_in(reader, reader.group_of(id), id)
         )
@@ -489,7 +518,7 @@ class Customers:
 
     def behind(self, reader: Reader, ids: set[str]) -> dict[str, Customer]:
         """The customer behind each of these permanent ids; unknown ids are left out."""
-        changed, made_by = reader.changed(ids), reader.version()
+        changed, made_by = reader.changed(ids), self._version(reader)
         who = {id: self._who.get((id, at, made_by)) for id, at in changed.items()}
         found = {id: customer for id, customer in who.items() if customer is not None}
         groups: dict[str, list[Known]] = {}
@@ -550,15 +579,17 @@ class Customers:
         that says who he is: no name, titles, promises' words or topics."""
         at = day_of(now)
         with self._projections.reading() as reader:
-            settings = reader.registers(customer.ids)
+            settings = reader.registers(customer.ids, OF_TIME)
             messages = reader.latest_messages(customer.subjects)
             scores = self._standing(reader, customer, at).told()["scores"]
             topics = self._topics_of(reader, customer) if with_traits else []
             ledger = self._ledger(reader, customer)
+            usual = interests(ledger, at)
+            used = [row["channel"] for row in usual["channels"]]
+            may = self._may_contact(reader, customer, [purpose], used, now, settings)[purpose]
         traits = values_of(settings, "trait") if with_traits else {}
         preferences = values_of(settings, "preference")
         consents = values_of(settings, "consent")
-        usual = interests(ledger, at)
         told = {
             "customer": customer.id,
             "at": day_text(at),
@@ -574,14 +605,7 @@ class Customers:
             "preferred_channel": usual["preferred_channel"],
             "last_topics": topics,
             "purpose": purpose,
-            "contact": contact(
-                purpose,
-                preferences,
-                consents,
-                scores.get("fatigue", {}).get("tier"),
-                [row["channel"] for row in usual["channels"]],
-                now,
-            ),
+            "contact": may,
         }
         return {"name": name_of(traits), "traits": traits, **told} if with_traits else told
 
@@ -592,12 +616,42 @@ class Customers:
             self._topics.put(customer.version, known)
         return known
 
-    def boundary(self, customer: Customer, now: int) -> str:
-        """Changes when time alone changes what `context` says: a promise fell due, quiet hours began or ended."""
+    def may_contact(
+        self, customer: Customer, purposes: Sequence[str], used: Sequence[str], now: int
+    ) -> dict[str, dict[str, Decision]]:
+        """For each purpose, per channel, what would be decided of a message. `used` are channels he uses."""
         with self._projections.reading() as reader:
-            settings = reader.registers(customer.ids)
-        quiet = quiet_at(values_of(settings, "preference").get("hours"), now)
-        return f"{next_boundary(settings, now)}-{'quiet' if quiet else 'open'}"
+            policy, facts = self._facts(reader, customer, now)
+            return {purpose: decided(purpose, facts, used, policy, now) for purpose in purposes}
+
+    def _may_contact(
+        self,
+        reader: Reader,
+        customer: Customer,
+        purposes: Sequence[str],
+        used: Sequence[str],
+        now: int,
+        settings: Sequence[Setting] | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        policy, facts = self._facts(reader, customer, now, settings)
+        return {purpose: contact(purpose, facts, used, policy, now) for purpose in purposes}
+
+    def _facts(
+        self, reader: Reader, customer: Customer, now: int, settings: Sequence[Setting] | None = None
+    ) -> tuple[Policy, Facts]:
+        """What decides whether he may be contacted."""
+        policy = self.policies.at(now)
+        fatigue = Fatigue(reader, customer.subjects, self.scorecards)
+        return policy, facts_of(reader, customer, policy, now, fatigue, settings)
+
+    def boundary(self, customer: Customer, purpose: str, now: int) -> str:
+        """Changes when time alone changes what `context` says: a promise fell due, or a channel may be used that could
+        not be, or the other way about."""
+        with self._projections.reading() as reader:
+            settings = reader.registers(customer.ids, OF_TIME)
+            may = self._may_contact(reader, customer, [purpose], (), now, settings)[purpose]
+        told = _digest(f"{name}{one}" for name, one in may.items())[:16]
+        return f"{next_boundary(settings, now)}-{told}"
 
 
 def _page(

@@ -10,19 +10,20 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
+from touchbook.contacts import ContactRow
 from touchbook.errors import KeyDestroyed
 from touchbook.identity import claims_of
-from touchbook.projections.changes import Changes, EntryRow, entry_row
+from touchbook.projections.changes import Changes, EntryRow, Stamp, entry_row
 from touchbook.registers import ThreadMessage
 from touchbook.schemas.catalogue import Catalogue, Reading
-from touchbook.schemas.details import VIA, Details, Register
+from touchbook.schemas.details import VIA, Contact, Details, Message, Register
 from touchbook.schemas.touchpoint import UNREAD_TRAITS, UNVERIFIED, Identifier, Record, Touchpoint
 from touchbook.spelling import spelled
 from touchbook.timeline import ERASED, UNREADABLE, Entry
 
 log = logging.getLogger(__name__)
 
-PROJECTION_VERSION = 2
+PROJECTION_VERSION = 3
 """Bumped by hand whenever the fold gives other rows for the same journal, or a table changes its shape."""
 
 
@@ -38,7 +39,7 @@ def fold_touchpoint(
     catalogue: Catalogue,
     id_of: Callable[[Identifier], str],
 ) -> None:
-    """Adds what the touchpoint says: its entry, ledger rows, registers, claims, its message in a thread.
+    """Adds what the touchpoint says: its entry, ledger rows, registers, claims, its message in a thread, its contact.
 
     All that can fail is computed before anything is added, so that a failure leaves `changes` as it was.
     """
@@ -53,6 +54,7 @@ def fold_touchpoint(
     if "context" in touchpoint.extra:
         registers += consents_of(touchpoint)
     message = details.message() if details.thread is not None else None
+    contact = details.contact() if own.contact else None
     claims = [(id_of(claim.lesser), id_of(claim.greater), claim) for claim in claims_of(touchpoint)]
     others: dict[str, Identifier] = {}
     if claims or len(identifiers) > 1:
@@ -68,8 +70,9 @@ def fold_touchpoint(
     for kind, key, value in registers:
         changes.register(subject, kind, key, value, stamp)
     if message is not None and details.thread is not None:
-        role, public = message
-        changes.messages.append(ThreadMessage(subject, details.thread, *stamp, role, public, channel))
+        changes.messages.append(_message(subject, details.thread, stamp, message, channel, details))
+    if contact is not None:
+        changes.contacts.append(_contact(subject, stamp, contact, channel))
     changes.see(subject, subject, touchpoint.subject, at, 1, position)
     for id, identifier in others.items():
         changes.see(subject, id, identifier, at, 0, position)
@@ -81,6 +84,7 @@ class _Own(NamedTuple):
     """What a type declares itself; what it has from `Details` is the same for all and need not be asked."""
 
     registers: bool
+    contact: bool
     marks: bool
     shown_to_customer: bool
 
@@ -102,6 +106,22 @@ def signals_of(reading: Reading, channel: str, direction: str) -> dict[str, int]
     if direction == "in":
         signals[VIA + channel] = 0
     return signals
+
+
+def _message(
+    subject: str, thread: str, stamp: Stamp, message: Message, channel: str, details: Details
+) -> ThreadMessage:
+    role, public, closes = message
+    ours = details.actor if role != "customer" else None
+    agent, team = (ours.name, ours.team) if ours is not None else (None, None)
+    return ThreadMessage(subject, thread, *stamp, role, public, channel, agent, team, details.purpose, closes)
+
+
+def _contact(subject: str, stamp: Stamp, contact: Contact, channel: str) -> ContactRow:
+    kind, reservation, named, purpose, tags, campaign, counts, until = contact
+    return ContactRow(
+        subject, *stamp, kind, reservation, named or channel, purpose, tags, campaign, counts, until
+    )
 
 
 def consents_of(touchpoint: Touchpoint) -> list[Register]:

@@ -1,64 +1,44 @@
 """What is to be seen of all customers together: the desk's first page.
 
 What is read of the store when it is asked for is remembered for some seconds: many who look cost as much as one.
-How customers are spread over the tiers of each score takes a look at everybody: a thread walks over them, with no more
-than its share of a core, and again and again.
+What needs a look at everybody, such as how customers are spread over tiers, the watch knows.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any, TypeVar
 
 from touchbook.errors import StoreUnavailable
-from touchbook.ledger import MILLISECONDS_A_DAY, Day, day_of
-from touchbook.projections.backtest import customers_in
+from touchbook.ledger import MILLISECONDS_A_DAY, day_of
 from touchbook.projections.context import name_of, topic_in
 from touchbook.projections.customers import Customer, Customers
 from touchbook.projections.stores.port import Reader, ReadProjections
+from touchbook.projections.watch import Watch
+from touchbook.projections.watched import Response, TierChange, Tiers, WatchedTurn
 from touchbook.recent import Recent
-from touchbook.registers import OpenRequest, open_requests, values_of
-from touchbook.scorecard import ScorecardSet
-from touchbook.scoring import score_stored
+from touchbook.registers import OF_TIME, OpenRequest, open_requests, values_of
 from touchbook.timeline import TimelineFilters
-
-log = logging.getLogger(__name__)
 
 HOUR = 60
 """Minutes that a rate tells one by one."""
 WEEK = 7 * MILLISECONDS_A_DAY
-FRESH_SECONDS, FRESH_CAUSES_SECONDS = 2.0, 30.0
+FRESH_SECONDS, FRESH_CAUSES_SECONDS, FRESH_RESPONSE_SECONDS = 2.0, 30.0, 60.0
 """How long is remembered what was asked for."""
 LATELY = 10
 """Minutes whose numbers are asked for each time; those before are asked for again once a minute, as what is recorded
 may be folded late."""
 CANDIDATES, MOST_CANDIDATES = 200, 20_000
 """Threads that may wait for an answer: read at once, and looked at in all."""
-PAGE = 16
-"""Groups of identifiers in one step of a walk: some milliseconds of a core."""
-WALK_AGAIN_SECONDS = (5.0, 60.0)
-"""From the end of a walk over all customers to the beginning of the next: as long as it took, within these."""
-
 ABOUT = 140
 """Letters that are shown of what a customer wrote."""
 
 Told = TypeVar("Told")
-
-
-@dataclass(frozen=True, slots=True)
-class Tiers:
-    """Customers in each tier of each score, None for those of whom too little is known; `as_of` is when the walk over
-    them ended, milliseconds UTC."""
-
-    customers: int
-    as_of: int
-    scores: Mapping[str, Mapping[str | None, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +77,47 @@ class Cause:
     before: int
 
 
+@dataclass(frozen=True, slots=True)
+class Soon:
+    """A request that is to be answered by `turn.late_at`, and who asked."""
+
+    name: str | None
+    turn: WatchedTurn
+
+
+@dataclass(frozen=True, slots=True)
+class Became:
+    """A customer who came into a tier in the last seven days; `change` is the last time he did."""
+
+    name: str | None
+    change: TierChange
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Messages not sent, or put off, for one reason in the last seven days, and both in the seven before."""
+
+    reason: str
+    suppressed: int
+    deferred: int
+    before: int
+
+
 class Overview:
     """What is told of all customers. Methods may be called from any thread; whoever asks first reads for all who ask
     soon after."""
 
     def __init__(
-        self,
-        projections: ReadProjections,
-        customers: Customers,
-        scorecards: ScorecardSet,
-        clock: Callable[[], int],
-        share: float = 0.1,
+        self, projections: ReadProjections, customers: Customers, watch: Watch, clock: Callable[[], int]
     ) -> None:
-        """`clock` gives milliseconds UTC; a walk takes at most this `share` of a core."""
+        """`clock` gives milliseconds UTC."""
         self._projections = projections
         self._customers = customers
+        self._watch = watch
         self._clock = clock
-        self._walker = _Walker(projections, scorecards, clock, share)
         self._remembered = _Remembered()
         self._requests: Recent[str, tuple[OpenRequest, ...]] = Recent(MOST_CANDIDATES)
         customers.forgets(self.forget)
-
-    def start(self) -> None:
-        """Begins to walk."""
-        self._walker.start()
-
-    def close(self) -> None:
-        self._walker.close()
-
-    def look(self) -> None:
-        """Walks over all customers now, in this thread, unless all is as the last walk found it."""
-        self._walker.look()
 
     def forget(self) -> None:
         """Lets go of everything remembered of anybody, see `Customers.forget`."""
@@ -135,13 +125,13 @@ class Overview:
         self._requests.clear()
 
     def tiers(self) -> Tiers | None:
-        """As the last whole walk found them, None until the first has ended."""
-        return self._walker.found
+        """How customers are spread over the tiers of each score, None until everybody was looked at once."""
+        return self._watch.tiers()
 
     @property
     def counted(self) -> int:
-        """How many customers the walk under way, or the last one, has seen."""
-        return self._walker.counted
+        """How many customers were looked at until now."""
+        return self._watch.counted
 
     def waiting(self, limit: int) -> list[Waiting]:
         """The requests that wait longest for an answer."""
@@ -177,6 +167,76 @@ class Overview:
     def causes(self, now: int) -> list[Cause]:
         """The most frequent first, those of last week alone at the end."""
         return self._remembered.told("causes", None, FRESH_CAUSES_SECONDS, lambda: self._causes(now))
+
+    def soon_late(self, now: int, limit: int) -> list[Soon]:
+        """The requests whose time runs out next, of those that are not late yet."""
+
+        def read() -> list[Soon]:
+            turns = self._watch.about_to_be_late(now, limit)
+            names = self.names(turn.customer for turn in turns)
+            return [Soon(names.get(turn.customer), turn) for turn in turns]
+
+        return self._told_of_all("soon late", limit, FRESH_SECONDS, read)
+
+    def became(self, score: str, tier: str, now: int, limit: int) -> list[Became]:
+        """Who came into this tier in the last seven days, the latest first, each once; nobody where there is no such
+        tier."""
+        card = self._customers.scorecards.get(score)
+        if card is None or tier not in (name for name, _ in card.tiers):
+            return []
+
+        def read() -> list[Became]:
+            changes: dict[str, TierChange] = {}
+            for one in self._watch.became(score, tier, day_of(now - WEEK), limit):
+                changes.setdefault(one.customer, one)
+            names = self.names(changes)
+            return [Became(names.get(customer), change) for customer, change in changes.items()]
+
+        return self._told_of_all("became", (score, tier, limit), FRESH_SECONDS, read)
+
+    def held_back(self, now: int) -> list[HeldBack]:
+        """Why messages were not sent or put off; the most frequent reasons first, those of last week alone at the
+        end."""
+        return self._remembered.told("held back", None, FRESH_CAUSES_SECONDS, lambda: self._held_back(now))
+
+    def response(self, now: int) -> list[Response]:
+        """How soon requests of the last seven days were answered, by channel."""
+        return self._told_of_all(
+            "response", None, FRESH_RESPONSE_SECONDS, lambda: self._watch.response(now - WEEK, now + 1)
+        )
+
+    def _told_of_all(
+        self, name: str, of: Hashable, seconds: float, read: Callable[[], list[Told]]
+    ) -> list[Told]:
+        """What the watch tells, nothing until it has seen everybody; anew after an erasure."""
+        if self._watch.as_of is None:
+            return []
+        return self._remembered.told(name, (of, self._watch.forgot), seconds, read)
+
+    def names(self, ids: Iterable[str]) -> dict[str, str | None]:
+        """Who these permanent ids are called."""
+        asked = set(ids)
+        if not asked:
+            return {}
+        with self._projections.reading() as reader:
+            who = self._customers.behind(reader, asked)
+            return {
+                id: name_of(values_of(reader.registers(customer.ids, OF_TIME), "trait"))
+                for id, customer in who.items()
+            }
+
+    def _held_back(self, now: int) -> list[HeldBack]:
+        counted: dict[str, Counter[str]] = defaultdict(Counter)
+        with self._projections.reading() as reader:
+            for type, reason, n in reader.held_back(now - WEEK, now):
+                counted[reason][type] += n
+            for _, reason, n in reader.held_back(now - 2 * WEEK, now - WEEK):
+                counted[reason]["before"] += n
+        found = [
+            HeldBack(reason, those["contact_suppressed"], those["contact_deferred"], those["before"])
+            for reason, those in counted.items()
+        ]
+        return sorted(found, key=lambda one: (-one.suppressed - one.deferred, -one.before, one.reason))
 
     def _minutes(self, since: int) -> dict[tuple[int, str], int]:
         with self._projections.reading() as reader:
@@ -226,7 +286,7 @@ class Overview:
         trust = scores.get("trust", {})
         return Waiting(
             customer=customer.id,
-            name=name_of(values_of(reader.registers(customer.ids), "trait")),
+            name=name_of(values_of(reader.registers(customer.ids, OF_TIME), "trait")),
             thread=request.thread,
             channel=request.channel,
             since=request.since,
@@ -270,77 +330,3 @@ class _Remembered:
 
     def clear(self) -> None:
         self._told.clear()
-
-
-class _Walker:
-    """A thread that walks over all customers, again once anything has changed or a day has ended."""
-
-    def __init__(
-        self, projections: ReadProjections, scorecards: ScorecardSet, clock: Callable[[], int], share: float
-    ) -> None:
-        self._projections, self._scorecards = projections, scorecards
-        self._clock = clock
-        self._pause = 1 / share - 1
-        self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._walked: tuple[str, int, Day] | None = None
-        self.found: Tiers | None = None
-        self.counted = 0
-
-    def start(self) -> None:
-        """After `close` it begins anew; what was found stays."""
-        self._closing.clear()
-        self._thread = threading.Thread(target=self._run, name="overview", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._closing.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        pause = 0.0
-        least, most = WALK_AGAIN_SECONDS
-        while not self._closing.wait(pause):
-            began = time.monotonic()
-            try:
-                self.look()
-            except Exception as error:  # what was found before goes on being shown, with its age
-                log.warning("the walk over all customers failed: %s", type(error).__name__)
-            pause = min(max(least, time.monotonic() - began), most)
-
-    def look(self) -> None:
-        """Walks, unless all is as the last walk found it."""
-        at = self._clock()
-        with self._projections.reading() as reader:
-            now = reader.version(), reader.position(), day_of(at)
-        if now != self._walked or self.found is None:
-            self.found = self._walk(day_of(at)) or self.found
-            self._walked = now
-        else:
-            self.found = replace(self.found, as_of=at)
-
-    def _walk(self, on: Day) -> Tiers | None:
-        cards = self._scorecards
-        counts = {name: Counter[str | None]() for name in cards}
-        customers, group = 0, ""
-        while not self._closing.is_set():
-            began = time.thread_time()
-            with self._projections.reading() as reader:
-                members = reader.groups_after(group, PAGE)
-                for _, subjects in customers_in(reader, members):
-                    if subjects:
-                        customers += 1
-                        ledgers = [rows for _, rows in reader.ledger_rows(subjects)]
-                        for name, score in score_stored(ledgers, cards, on).items():
-                            counts[name][score.tier] += 1
-            self.counted = customers
-            if not members:
-                tiers = {
-                    name: {tier: counts[name][tier] for tier in (*(tier for tier, _ in card.tiers), None)}
-                    for name, card in cards.items()
-                }
-                return Tiers(customers, self._clock(), tiers)
-            group = members[-1].group
-            self._closing.wait((time.thread_time() - began) * self._pause)
-        return None

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from touchbook.contacts import ContactRow
 from touchbook.ledger import Day
 from touchbook.projections.changes import Changes, ClaimKey, ClaimRow, EntryRow, IdentifierRow, RegisterRow
 from touchbook.registers import ThreadMessage
@@ -23,6 +24,8 @@ IdentifierKey = tuple[str, str]
 """(subject, id): an identifier as the touchpoints of one subject carry it."""
 MessageKey = tuple[str, str, int, str]
 """(subject, thread, occurred_at, touchpoint key)."""
+ContactKey = tuple[str, int, str]
+"""(subject, occurred_at, touchpoint key)."""
 HeadKey = tuple[str, int, str]
 """(subject, occurred_at, touchpoint key): an entry that the customer may see."""
 
@@ -57,6 +60,7 @@ class Gone:
     ledger: list[LedgerDay] = field(default_factory=list)
     registers: list[RegisterKey] = field(default_factory=list)
     messages: list[MessageKey] = field(default_factory=list)
+    contacts: list[ContactKey] = field(default_factory=list)
     heads: list[HeadKey] = field(default_factory=list)
     claims: list[ClaimKey] = field(default_factory=list)
     identifiers: list[IdentifierKey] = field(default_factory=list)
@@ -78,6 +82,7 @@ class Rows:
     ledger: dict[LedgerDay, dict[str, tuple[int, int]]] = field(default_factory=dict)
     registers: dict[RegisterKey, RegisterRow] = field(default_factory=dict)
     messages: list[ThreadMessage] = field(default_factory=list)
+    contacts: list[ContactRow] = field(default_factory=list)
     claims: dict[ClaimKey, ClaimRow] = field(default_factory=dict)
     identifiers: dict[IdentifierKey, IdentifierRow] = field(default_factory=dict)
     erased: list[str] = field(default_factory=list)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from touchbook.ledger import Day, Ledger, merged
+from touchbook.ledger import Day, Ledger, merged_rows
 from touchbook.projections.customers import Customer, Customers
 from touchbook.scorecard import ScorecardSet
 from touchbook.scoring import values_on
@@ -43,11 +43,13 @@ def lines_of(customers: Customers, customer: Customer, last: Day, days: int = DA
     then only the days from the first change on are asked anew."""
 
     def draw() -> Lines:
+        era = customers.era
         with customers.reading() as reader:
-            ledger = merged(reader.ledgers(customer.subjects).values())
+            stored = reader.ledger_of(customer.subjects, customers.scorecards.signals)
+        ledger = merged_rows(stored)
         place = ("lines", customer.membership)
         drawn = lines(ledger, customers.scorecards, last, days, customers.lately.get(place))
-        customers.lately.put(place, drawn)
+        customers.keep(customers.lately, place, drawn, era)
         return drawn
 
     return customers.recalled(f"lines {days}", customer, last, draw)

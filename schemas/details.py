@@ -21,12 +21,13 @@ Count = Annotated[int, Field(ge=0, le=10**12)]
 Seconds = Annotated[int, Field(ge=0, le=10**9)]
 
 Direction = Literal["in", "out", "internal"]
-Purpose = Literal["welcome", "teach", "support", "offer", "service", "survey"]
+Purpose = Literal["welcome", "teach", "support", "offer", "service", "survey", "legal"]
 Stance = Literal["praises", "attacks", "defends"]
 Role = Literal["customer", "agent", "bot"]
 RegisterKind = Literal[
-    "trait", "consent", "preference", "case", "case_opened", "case_stage", "promise", "promise_outcome"
-]
+    "trait", "consent", "preference", "case", "case_opened", "case_stage", "stage",
+    "promise", "promise_outcome", "promise_overdue", "verdict",
+]  # fmt: skip
 Family = Literal[
     "conversation", "feedback", "commerce", "service", "recommendation", "immersive",
     "information", "loyalty", "learning", "account", "person", "other",
@@ -54,8 +55,15 @@ class Register(NamedTuple):
                      with the states "open" and "closed"
     case_opened      the same key -> {"title": … | None}, set by what opened it: its time is the case's age
     case_stage       the same key -> {"stage": "packed"}; silent about the state, so no late stage reopens
+    stage            the same key, a line break, the stage -> {"case": the key, "stage": "packed"}: its time is when
+                     that stage was last entered
     promise          promise id -> {"what": …, "due": milliseconds UTC}
-    promise_outcome  promise id -> {"state": "open" | "kept" | "broken" | "overdue"}
+    promise_outcome  promise id -> {"state": "open" | "kept" | "broken"}
+    promise_overdue  promise id -> {"due": milliseconds UTC | None}: that due time passed unheard of; what becomes of
+                     the promise is said by its outcome alone, however early that was
+    verdict          key of the touchpoint that opened a turn -> {"type": "request_late", "waited": seconds | None,
+                     "policy": … | None}; of a matter "silent:case:K" -> {"since": milliseconds UTC}, and
+                     "stuck:order:K" -> {"stage": …, "since": …}
 
     A case known only by a later fact has that fact's register alone: a stage without a state is open.
     """
@@ -66,10 +74,35 @@ class Register(NamedTuple):
 
 
 class Message(NamedTuple):
-    """Whose word in a thread it is. A public one of an agent or bot answers the customer's messages before it."""
+    """Whose word in a thread it is. A public one of an agent or bot answers the customer's messages before it.
+
+    `closes`: the matter is over with it; what the customer says afterwards opens the thread anew.
+    """
 
     role: Role
     public: bool
+    closes: bool = False
+
+
+ContactKind = Literal["reserved", "confirmed", "released", "sent"]
+
+
+class Contact(NamedTuple):
+    """That we speak to the customer, are about to, or do not after all. See `contacts.ContactRow`.
+
+    `channel`  None is that of the touchpoint
+    `counts`   whether it takes from what may be said to him; None where only the contact policy can tell
+    `until`    how long a reservation holds unless it is confirmed, milliseconds UTC
+    """
+
+    kind: ContactKind
+    reservation: str | None
+    channel: str | None = None
+    purpose: str | None = None
+    tags: tuple[str, ...] = ()
+    campaign: str | None = None
+    counts: bool | None = None
+    until: int | None = None
 
 
 class Actor(BaseModel):
@@ -129,6 +162,10 @@ class Details(BaseModel):
 
     def message(self) -> Message | None:
         """The message it is in its thread, or None. Only counted when `thread` is set."""
+        return None
+
+    def contact(self) -> Contact | None:
+        """What it says of our speaking to him, for those who decide whether we may speak again; mostly nothing."""
         return None
 
     def marks(self) -> Iterable[str]:

@@ -15,9 +15,9 @@ Formats: `money` (minor units, with the sibling field `currency`, in the currenc
 without a known currency it counts as missing, since nobody can tell what the number means), `date`,
 `datetime`, `day` (a date without its year), `duration` (seconds), `number`, `stars` (out of five), `join` (a
 list; of mappings their names, with "×2" where a quantity is more than one), `words` (an enumerated value by
-the display's `words` table, else the value itself), `plural:one,many` in English and `plural:one,few,many` in
-Russian as `{count|plural:message,messages}` (reads as "3 messages"), `short` (the first 140 characters on one
-line).
+the display's `words` table, else the value itself; of a list each of them, of a mapping its `code` and in
+brackets its `rule`), `plural:one,many` in English and `plural:one,few,many` in Russian as
+`{count|plural:message,messages}` (reads as "3 messages"), `short` (the first 140 characters on one line).
 
 Times are given as `datetime`, `date`, RFC 3339 text or integers (milliseconds UTC; for `day` and `date` a
 small one is days since 1970) and read in the offset they were said in, which is named.
@@ -371,6 +371,16 @@ def _join(said: _Said) -> str:
 
 def _words(said: _Said) -> str:
     value = said.value
+    if isinstance(value, list | tuple):
+        several = dict.fromkeys(_worded_code(one, said) for one in value[:JOINED])
+        return ", ".join(words for words in several if words)
+    return _worded_code(value, said)
+
+
+def _worded_code(value: Any, said: _Said) -> str:
+    if isinstance(value, Mapping):
+        words, rule = _worded_code(value.get("code"), said), _plain(value.get("rule"), said.language)
+        return f"{words} ({rule})" if words and rule else words
     key = str(value).lower() if isinstance(value, bool) else _plain(value, said.language)
     return said.wording.words.get(key, key if isinstance(value, bool) else key.replace("_", " "))
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from touchbook.schemas.details import Details, Message, Role, Signal, Text
+from touchbook.schemas.details import Details, Message, Register, Role, Signal, Text
 
 LONGEST_THREAD = 200
 
@@ -58,6 +58,13 @@ def speaker(details: Details) -> Role:
     if details.actor is None:
         return "customer" if details.taken_direction() == "in" else "agent"
     return "bot" if details.actor.kind == "system" else details.actor.kind
+
+
+def entered(case: str, stage: str, visible: bool = True) -> Iterable[Register]:
+    """A case or order is in this stage from now on."""
+    yield Register("case_stage", case, {"stage": stage})
+    unseen = {} if visible else {"visible": False}
+    yield Register("stage", f"{case}\n{stage}", {"case": case, "stage": stage, **unseen})
 
 
 def customer_message(details: Details) -> Message | None:

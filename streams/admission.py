@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -38,7 +38,7 @@ from touchbook.schemas.touchpoint import (
     Touchpoint,
 )
 from touchbook.sealing import canonical
-from touchbook.streams.control import Control, SetAside
+from touchbook.streams.control import OURS, Control, SetAside
 from touchbook.streams.journal import Appended, Journal, pending, settle
 
 Route = Literal["segment", "cloudevents"]
@@ -51,6 +51,11 @@ SKEW_FROM = 5 * 60_000
 SKEW_TO = 7 * MILLISECONDS_A_DAY
 AHEAD = MILLISECONDS_A_DAY
 AGENT_TYPES = frozenset({"note_added", "emotion_observed", "link", "unlink", "feedback_acknowledged"})
+OURS_ALONE: Mapping[str, str] = {
+    f"contact_{word}": "a decision of ours; ask POST /v1/contact:reserve, and settle it with :confirm or :release"
+    for word in ("reserved", "deferred", "suppressed", "confirmed", "released")
+}
+"""Types that no other source may publish, whatever it calls them: what they are, and what to use instead."""
 IDENTIFIER_LISTS = {"link": ("link",), "unlink": ("apart", "from")}
 
 
@@ -284,6 +289,8 @@ class Admission:
 
     def _may(self, reading: Reading, draft: Draft, publisher: Publisher) -> None:
         details = type(reading.details)
+        if details.type in OURS_ALONE and publisher.source != OURS:
+            raise Rejected("type_reserved", f"{details.type} is {OURS_ALONE[details.type]}", "type")
         if publisher.public and not details.from_public_key:
             raise Rejected(
                 "type_not_public",

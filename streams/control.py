@@ -20,6 +20,9 @@ SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 PUBLISHING = ("publish", "channel")
 LONGEST_NAME = 100
+OURS = "touchbook"
+"""The source of what this server records itself. Nobody else may have it: whoever knew how its ids are made could take
+them first."""
 Clock = Callable[[], int]
 """Milliseconds UTC."""
 

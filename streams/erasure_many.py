@@ -97,6 +97,8 @@ class ManyErasures(Erasing):
         return [
             {"file": "topic keys", "done": f"his keys were destroyed; {within}"},
             {"file": "topic journal", "done": "nothing was changed: no key opens his bodies any more"},
+            {"file": "topic decisions", "done": "nothing was changed: no key opens his bodies any more; brokers remove "
+             "them after a month"},
             {"file": "topics ledgers, registers, claims", "done": f"his records were taken out; {within}"},
             {"file": "ClickHouse", "done": "his rows are invisible, and deleted by a mutation that it runs by itself"},
             {"file": "keyring.sqlite, projections of each replica", "done": "his keys and rows were overwritten where "

@@ -59,6 +59,9 @@ class Following(Protocol):
     def unreadable(self) -> int:
         """Records that could not be folded here."""
 
+    def staleness(self) -> float:
+        """At most how many seconds what readers see is behind the journal; 0 when it is in step."""
+
     def shows(self, position: int) -> bool:
         """Whether readers can see what was recorded at this position of the journal."""
 
@@ -79,7 +82,10 @@ class Follower:
         folder: Folder,
         batch: int = 2_000,
         observe_visible: Callable[[float], None] = lambda seconds: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._clock = clock
+        self._in_step = 0.0
         self._journal = journal
         self._projections = projections
         self._folder = folder
@@ -106,6 +112,12 @@ class Follower:
     def folded(self) -> int:
         """How far readers can see: grows with every change. On one machine the last position of the journal."""
         return self._folded
+
+    def staleness(self) -> float:
+        """At most how many seconds what readers see is behind the journal; 0 when it is in step."""
+        if self._journal.head() <= self._folded:
+            return 0.0
+        return max(self._clock() - self._in_step, 0.0)
 
     def shows(self, position: int) -> bool:
         """Whether readers can see what was recorded at this position."""
@@ -155,13 +167,15 @@ class Follower:
                 return
 
     def _step(self) -> None:
-        after = self._position()
+        after, asked, head = self._position(), self._clock(), self._journal.head()
         records = self._journal.read(after, self._batch)
         if not records:
+            self._in_step = asked
             self._tell(after)
             self._journal.wait_beyond(after, IDLE_SECONDS)
             return
         fold_on(self._journal, self._projections, self._folder, records, after)
+        self._in_step = asked if records[-1].position >= head else records[-1].recorded_at / 1000
         now = time.time()
         for record in records:
             self._observe_visible(max(now - record.recorded_at / 1000, 0.0))

@@ -17,7 +17,7 @@ from touchbook.errors import Rejected
 from touchbook.schemas.cloudevents import event_in_message
 from touchbook.schemas.touchpoint import Touchpoint
 from touchbook.streams.admission import IN_KAFKA, REUSED, Admission, Item, Publisher
-from touchbook.streams.control import PUBLISHING, SOURCE_NAME, Control, SetAside
+from touchbook.streams.control import OURS, PUBLISHING, SOURCE_NAME, Control, SetAside
 from touchbook.streams.journal import Appended, Journal
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,8 @@ class Ingress:
             raise Rejected(
                 "source_invalid", "expected a topic <prefix>.ingress.<source>, named as sources are"
             )
+        if source == OURS:
+            raise Rejected("source_reserved", "expected another source: this one is the server's own")
         if source in taken_by_pages:
             raise Rejected("source_taken", "expected another source: this one has keys for web pages")
         try:

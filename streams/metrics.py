@@ -41,6 +41,7 @@ class Metrics:
         self._retries = self._counter(
             "retries", "Requests that said in X-Retry-Count that they are retries", "source"
         )
+        self._verdicts = self._counter("verdicts", "What the clock recorded, by type", "type")
         self._append = Histogram(
             "touchbook_append_seconds", "From append to durable", registry=self._registry, buckets=_APPEND
         )
@@ -72,6 +73,10 @@ class Metrics:
     def retried(self, source: str) -> None:
         """A client said that this request is a retry."""
         self._retries(source).inc()
+
+    def verdict(self, type: str) -> None:
+        """The clock recorded one."""
+        self._verdicts(type).inc()
 
     def observe_append(self, seconds: float) -> None:
         self._append.observe(seconds)

@@ -28,7 +28,7 @@ from touchbook.schemas.times import rfc3339
 from touchbook.schemas.touchpoint import NO_CHANNEL, Record, Touchpoint
 from touchbook.sealing import erased_in
 from touchbook.streams.admission import REUSED
-from touchbook.streams.control import Control, SetAside
+from touchbook.streams.control import OURS, Control, SetAside
 from touchbook.streams.follow import ENOUGH_UNREADABLE
 from touchbook.streams.journal import Journal
 from touchbook.streams.published import Publishing
@@ -289,6 +289,8 @@ class Folding:
                 fresh.append(record)
                 continue
             gather.duplicates += 1
+            if record.source == OURS:
+                continue  # the server itself said so before, knowing less or more: what it said first stands
             if isinstance(opened, Touchpoint) and first[1] and first[1] != digest:
                 gather.duplicates -= 1
                 gather.aside.append(reused(opened))
@@ -521,12 +523,15 @@ class Gathering:
     def _next_packs(self, begun: float) -> tuple[int, list[Pack]] | None:
         """The packs of the next write and their epoch; None when it is to end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopping)
-            due = begun + self._pace.seconds - time.monotonic()
-            if due > 0:
-                self._changed.wait_for(lambda: self._records >= self._pace.records or self._stopping, due)
-            if self._stopping:
-                return None
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                due = begun + self._pace.seconds - time.monotonic()
+                if due > 0:
+                    self._changed.wait_for(lambda: self._records >= self._pace.records or self._stopping, due)
+                if self._stopping:
+                    return None
+                if self._waiting:  # parts may have changed hands while it waited for more
+                    break
             packs: list[Pack] = []
             taken = 0
             while self._waiting and taken < self._pace.records:

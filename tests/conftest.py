@@ -14,6 +14,8 @@ __all__ = ["clickhouse", "clickhouse_server", "kafka", "kafka_server"]
 SERVERS = {"kafka_server", "clickhouse_server", "kafka", "clickhouse"}
 APART = ("cluster", "streams")
 """Folders whose tests of servers wait for so long that each has servers of its own."""
+os.environ.setdefault("TOUCHBOOK_CLOCK", "false")
+"""A clock that runs by itself adds what it notices to whatever a test published: it runs where a test says so."""
 THOROUGH = any(os.environ.get(name, "").lower() in ("1", "true") for name in ("CI", "THOROUGH"))
 
 

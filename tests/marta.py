@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
+from typing import Any, cast
 
-from touchbook.cli.story import SOURCES, Told, cloudevent
+from tests.clocks import Time
+from touchbook.cli.story import POLICY, SOURCES, Told, cloudevent
 from touchbook.cli.story.marta import both, heard_at
 from touchbook.cli.story.pen import BY_AGENTS, HOUR
-from touchbook.schemas.catalogue import Catalogue
-from touchbook.streams.admission import Admission, Item, Publisher
-from touchbook.streams.backends.sqlite_control import SqliteControl
-from touchbook.streams.backends.sqlite_journal import SqliteJournal
-from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
-from touchbook.wiring import now
+from touchbook.projections.watch import Watch
+from touchbook.settings import settings_from
+from touchbook.streams.admission import Item, Publisher
+from touchbook.streams.clock import Clock
+from touchbook.streams.duty import AlwaysHeld
+from touchbook.streams.follow import catch_up
+from touchbook.streams.metrics import Metrics
+from touchbook.wiring import now, open_book
+
+WAITED_FOR = ("promise_made", "chat_message_sent", "complaint_raised", "case_opened")
+"""Before the first of these there is nothing to judge."""
 
 
 def record_both(directory: Path, until: int | None = None) -> list[Told]:
@@ -26,31 +33,46 @@ def record_both(directory: Path, until: int | None = None) -> list[Told]:
 
 
 def record(directory: Path, story: Iterable[Told]) -> None:
-    """The same of a story told in the order in which it was heard of."""
-    clock = Clock()
-    keyring = SqliteKeyring.at(directory, None)
-    journal = SqliteJournal.at(directory, keyring, clock)
-    control = SqliteControl.at(directory, keyring, clock)
-    admission = Admission(journal, control, Catalogue(), lambda id: None)
+    """The same of a story told in the order in which it was heard of; what the clock says of it is recorded when it
+    would have been, but for tiers that changed overnight."""
+    time = Time(0)
+    book = open_book(settings_from(data=directory, policy=POLICY, sweep_share=1.0), clock=time)
+    clock = Clock(
+        book.journal, book.admission, book.customers, cast(Watch, _Verdicts(book.watch)), book.policies, AlwaysHeld(),
+        Metrics(), time, time, lambda position: True,
+    )  # fmt: skip
+
+    def judged(until: int) -> None:
+        catch_up(book.journal, book.projections, book.folder)
+        book.watch.look()
+        while due := book.watch.due(until - 1, 1):  # what is heard of at the same moment is heard of first
+            time.at = max(due[0].at, time.at)
+            clock.look()
+            catch_up(book.journal, book.projections, book.folder)
+            book.watch.look()
+        time.at = until
+
+    waits = False
     try:
         for (_, source), those in groupby(story, key=lambda told: (heard_at(told) // HOUR, told.source)):
             part = list(those)
-            clock.at = heard_at(part[-1])
+            if waits := waits or any(told.type in WAITED_FOR for told in part):
+                judged(heard_at(part[0]))
+            time.at = heard_at(part[-1])
             publisher = Publisher(source, SOURCES[source], "agent" if source in BY_AGENTS else "publish")
             items = [Item("cloudevents", cloudevent(told), {}) for told in part]
-            outcomes = admission.admit(items, publisher, clock.at).result(30)
+            outcomes = book.admission.admit(items, publisher, time.at).result(30)
             assert {one.outcome for one in outcomes} == {"accepted"}, outcomes
+        judged(time.at)
     finally:
-        journal.close()
-        admission.close()
-        control.close()
-        keyring.close()
+        book.close()
 
 
-class Clock:
-    """Stands where it is put. Milliseconds UTC."""
+class _Verdicts:
+    """The watch as it is before the first midnight."""
 
-    at = 0
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
 
-    def __call__(self) -> int:
-        return self.at
+    def __getattr__(self, name: str) -> Any:
+        return (lambda: ()) if name == "tier_days" else getattr(self._watch, name)

@@ -166,6 +166,11 @@ def test_replica_worker_and_topics_stand_on_the_same_journal_projections_and_key
     assert all("keys:/keys" in service(name)["volumes"] for name in ("api", "worker", "topics"))
 
 
+def test_other_replicas_would_reach_the_api_by_the_name_it_has_among_the_containers() -> None:
+    assert service("api")["hostname"] == "api"  # it advertises it, since it listens on all addresses
+    assert environment()["TOUCHBOOK_HOST"] == "0.0.0.0"
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_the_services_run_commands_that_there_are(name: str) -> None:
     command = service(name).get("command", ["serve"])
@@ -197,7 +202,7 @@ def test_no_password_or_key_stands_in_the_file(file: str) -> None:
 def test_the_compose_file_holds_only_what_the_specification_knows() -> None:
     known = {
         "build", "image", "init", "restart", "stop_grace_period", "ports", "volumes", "read_only", "tmpfs", "cap_drop",
-        "security_opt", "environment", "command", "healthcheck", "profiles", "depends_on",
+        "security_opt", "environment", "hostname", "command", "healthcheck", "profiles", "depends_on",
     }  # fmt: skip
 
     assert {name for name in COMPOSE if not name.startswith("x-")} <= {"name", "services", "volumes"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from touchbook.api.desk import customer, entrance, find, live, overview, scorecards, timeline
+from touchbook.api.desk import customer, entrance, find, live, overview, scorecards, standing, timeline
 from touchbook.api.desk.pages import Desk
 from touchbook.wiring import Book
 
@@ -15,6 +15,7 @@ def routes(book: Book) -> list[Route]:
     return [
         *entrance.routes(desk),
         *overview.routes(desk),
+        *standing.routes(desk),
         *scorecards.routes(desk),
         *find.routes(desk),
         *customer.routes(desk),

@@ -25,6 +25,7 @@ class Stretch:
     width: str
     change: int | None = None
     """Customers more than in the bar it is compared with."""
+    tier: str | None = None
 
     @property
     def shape(self) -> str:
@@ -54,6 +55,7 @@ def bar(
                 f"{WIDTH * reached / whole:.1f}",
                 f"{max(WIDTH * number / whole - GAP, THINNEST):.1f}" if number else "0",
                 None if was is None else number - was,
+                tier,
             )
         )
         reached += number

@@ -9,16 +9,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from touchbook.api.desk.channel_words import channel_words
 from touchbook.api.desk.folds import SPEECH, Card
-from touchbook.api.desk.matters import GIVEN_UP, reply_target
+from touchbook.api.desk.matters import owed_to
 from touchbook.api.desk.words import Words
+from touchbook.policy import Policies
 from touchbook.registers import OpenRequest
 from touchbook.schemas.catalogue import CATALOGUE, Plain
-from touchbook.schemas.display import Display, Wording, render
+from touchbook.schemas.display import Display, Language, Wording, render
 from touchbook.schemas.threads import Threaded
+from touchbook.streams.control import OURS
 from touchbook.timeline import ERASED, UNREADABLE, Entry, headline_and_detail
 
 SHOWN_WORDS = 2_000
@@ -102,7 +105,8 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Teller:
     """Words cards for one customer and one agent. `types` is permanent id → identifier type of his members,
-    `requests` are his unanswered ones by thread, `late_after` milliseconds."""
+    `requests` are his unanswered ones by thread, `late_after` milliseconds; `later` says by key of a verdict what
+    became known after it."""
 
     words: Words
     now: int
@@ -110,6 +114,8 @@ class Teller:
     name: str
     types: Mapping[str, str]
     requests: Mapping[str, OpenRequest]
+    policies: Policies
+    later: Mapping[str, str] = field(default_factory=dict)
 
     def day_at(self, at: int) -> date:
         return self.words.today(at)
@@ -199,7 +205,8 @@ class Teller:
         spoken = [one for one in entries if one.type in SPEECH]
         request = self.requests.get(view.thread)
         open_here = request is not None and any(one.occurred_at >= request.since for one in spoken)
-        given_up = request is not None and open_here and self.now - request.since >= GIVEN_UP
+        owed = None if request is None else owed_to(request, self.policies)
+        given_up = open_here and owed is not None and owed.ignored_at <= self.now
         waits = request is not None and open_here and not given_up
         view.classes.append("thread")
         view.headline = self._headline_of_talk(card, spoken, waits)
@@ -217,7 +224,7 @@ class Teller:
         if waits and request is not None:
             view.classes.append("open")
             view.waits_since = request.since
-            view.target = request.since + reply_target(request.channel)
+            view.target = None if owed is None else owed.due
 
     def _headline_of_talk(self, card: Card, spoken: Sequence[Entry], waits: bool) -> str:
         _, channel = (
@@ -326,8 +333,15 @@ class Teller:
             marks.append(
                 Mark(icon="history", text=_("arrived %(time)s late", time=self._lasting(late)), tone="late")
             )
-        if self.types.get(newest.subject) in ANONYMOUS and set(self.types.values()) - {*ANONYMOUS}:
+        ours = newest.source == OURS
+        if (
+            not ours
+            and self.types.get(newest.subject) in ANONYMOUS
+            and set(self.types.values()) - {*ANONYMOUS}
+        ):
             marks.append(Mark(icon="git-merge", text=_("joined from anonymous"), tone="join"))
+        if newest.key in self.later:
+            marks.append(Mark(icon="history", text=self.later[newest.key], tone="late"))
         if "inner" in view.classes:
             marks.append(Mark(icon="lock", text=_("inside only")))
         for name, icon in THING_ICONS.items():
@@ -353,7 +367,12 @@ class Teller:
         return Mark(icon="angry" if anger else MOOD_ICONS.get(str(data.get("valence")), "meh"), text=what)
 
     def _lasting(self, milliseconds: int) -> str:
-        return render("{s|duration}", {"s": milliseconds // 1000}, Wording(""), self.words.language)
+        return _lasting(milliseconds // 1000, self.words.language)
+
+
+@lru_cache(4_096)
+def _lasting(seconds: int, language: Language) -> str:
+    return render("{s|duration}", {"s": seconds}, Wording(""), language)
 
 
 _ORDER_ENDS: Mapping[str, tuple[str, bool]] = {

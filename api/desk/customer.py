@@ -200,4 +200,5 @@ def purpose_words(purpose: str, words: Words) -> str:
         "teach": _("teaching"),
         "support": _("support"),
         "welcome": _("welcome messages"),
+        "legal": _("notices we must send"),
     }.get(purpose) or purpose.replace("_", " ")

@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from touchbook.ledger import MILLISECONDS_A_DAY
-from touchbook.registers import OpenRequest, Setting, open_cases, promises
+from touchbook.policy import Owed, Policies
+from touchbook.registers import OpenCase, OpenRequest, Setting, open_cases, promises
+from touchbook.schemas.times import milliseconds
+from touchbook.verdicts import Verdict
 
 MINUTE, HOUR = 60_000, 3_600_000
-AT_ONCE = frozenset({"web_chat", "chat", "messenger", "phone", "mobile_app", "sms", "video"})
-"""Channels on which somebody sits and waits."""
-REPLY_AT_ONCE, REPLY_SOON = 15 * MINUTE, 24 * HOUR
-GIVEN_UP = 3 * MILLISECONDS_A_DAY
-"""So long a silence counts as a request ignored: nobody runs a clock on it any more."""
 
-Kind = Literal["waiting", "late", "unanswered", "broken", "overdue", "due", "case", "order"]
+Kind = Literal[
+    "waiting", "late", "unanswered", "broken", "overdue", "silent", "stuck", "due", "case", "order"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Matter:
     """One line. `since` is when the waiting began (or fell due, or was opened), `due` when it must be done;
-    `touchpoints` those it is about, `name` of a case, order or promise, `messages` how many wait."""
+    `touchpoints` those it is about, `name` of a case, order or promise, `messages` how many wait, `owed` what the
+    policy lets them expect, `thing` whether it is a case or an order. Of a case in which the customer saw nothing for
+    too long, and of what stays in a stage for too long, `since` is from when on."""
 
     kind: Kind
     touchpoints: tuple[str, ...]
@@ -33,30 +34,43 @@ class Matter:
     id: str = ""
     name: str | None = None
     stage: str | None = None
+    owed: Owed | None = None
+    thing: str = ""
 
 
-def reply_target(channel: str) -> int:
-    """Within how many milliseconds a customer expects an answer."""
-    return REPLY_AT_ONCE if channel in AT_ONCE else REPLY_SOON
+def owed_to(request: OpenRequest, policies: Policies) -> Owed | None:
+    """What the policy in force when he asked lets him expect; None where no target fits."""
+    return policies.at(request.since).owed(request.channel, None, request.since)
 
 
-def matters_of(settings: Sequence[Setting], requests: Sequence[OpenRequest], now: int) -> list[Matter]:
-    """The running clocks first, the longest first; then what was never answered; promises broken and overdue; those
-    that are due, the soonest first; cases and orders, the oldest first."""
-    running = [one for one in requests if now - one.since < GIVEN_UP]
-    silent = [one for one in requests if now - one.since >= GIVEN_UP]
+def matters_of(
+    settings: Sequence[Setting],
+    requests: Sequence[OpenRequest],
+    policies: Policies,
+    now: int,
+    still: Sequence[Verdict] = (),
+) -> list[Matter]:
+    """The running clocks first, the longest first; then what was never answered; promises broken and overdue; cases and
+    orders in which nothing moves, by the verdicts on them (`still`); promises that are due, the soonest first; other
+    cases and orders, the oldest first."""
+    owed = {one.touchpoint: owed_to(one, policies) for one in requests}
+    silent = [one for one in requests if (due := owed[one.touchpoint]) is not None and due.ignored_at <= now]
+    missed, promised = _promises(settings, now)
+    unmoved, moving = _cases(settings, still)
     return [
-        *(_waiting(one, now) for one in running),
+        *(_waiting(one, owed[one.touchpoint], now) for one in requests if one not in silent),
         *([_unanswered(silent)] if silent else []),
-        *_promises(settings, now),
-        *_cases(settings),
+        *missed,
+        *unmoved,
+        *promised,
+        *moving,
     ]
 
 
-def _waiting(one: OpenRequest, now: int) -> Matter:
-    target = reply_target(one.channel)
-    kind: Kind = "waiting" if now - one.since <= target else "late"
-    return Matter(kind, (one.touchpoint,), one.since, one.since + target, (one.channel,), one.messages)
+def _waiting(one: OpenRequest, owed: Owed | None, now: int) -> Matter:
+    due = None if owed is None else owed.due
+    kind: Kind = "late" if due is not None and due < now else "waiting"
+    return Matter(kind, (one.touchpoint,), one.since, due, (one.channel,), one.messages, owed=owed)
 
 
 def _unanswered(silent: Sequence[OpenRequest]) -> Matter:
@@ -65,8 +79,9 @@ def _unanswered(silent: Sequence[OpenRequest]) -> Matter:
     return Matter("unanswered", keys, silent[0].since, None, channels, sum(one.messages for one in silent))
 
 
-def _promises(settings: Sequence[Setting], now: int) -> list[Matter]:
-    made = {one.key: one.occurred_at for one in settings if one.kind in ("promise", "promise_outcome")}
+def _promises(settings: Sequence[Setting], now: int) -> tuple[list[Matter], list[Matter]]:
+    kinds = ("promise", "promise_outcome", "promise_overdue")
+    made = {one.key: one.occurred_at for one in settings if one.kind in kinds}
     owed: list[Matter] = []
     due: list[Matter] = []
     for one in promises(settings, now):
@@ -76,19 +91,24 @@ def _promises(settings: Sequence[Setting], now: int) -> list[Matter]:
             owed.append(Matter(kind, (one.touchpoint,), since, one.due, id=one.id, name=one.what))
         elif one.state == "open":
             due.append(Matter("due", (one.touchpoint,), None, one.due, id=one.id, name=one.what))
-    return [*owed, *due]
+    return owed, due
 
 
-def _cases(settings: Sequence[Setting]) -> list[Matter]:
-    found = [
-        Matter(
-            "order" if one.kind == "order" else "case",
-            (one.touchpoint,),
-            one.opened_at or one.changed_at,
-            id=one.id,
-            name=one.title,
-            stage=one.stage,
-        )
-        for one in open_cases(settings)
-    ]
-    return sorted(found, key=lambda matter: matter.kind == "order")
+def _cases(settings: Sequence[Setting], still: Sequence[Verdict]) -> tuple[list[Matter], list[Matter]]:
+    """Those in which nothing moves, and the others."""
+    since = {(one.type, str(one.thread)): milliseconds(one.data["since"], "since") for one in still}
+    unmoved: list[Matter] = []
+    moving: list[Matter] = []
+    for one in open_cases(settings):
+        if (silent := since.get(("case_silent", one.id))) is not None and one.kind != "order":
+            unmoved.append(_case(one, "silent", silent))
+        elif (stuck := since.get(("stage_stuck", one.id))) is not None:
+            unmoved.append(_case(one, "stuck", stuck))
+        else:
+            moving.append(_case(one, "order" if one.kind == "order" else "case", one.opened_at))
+    return unmoved, sorted(moving, key=lambda matter: matter.kind == "order")
+
+
+def _case(one: OpenCase, kind: Kind, since: int | None) -> Matter:
+    since = one.changed_at if since is None else since
+    return Matter(kind, (one.touchpoint,), since, id=one.id, name=one.title, stage=one.stage, thing=one.kind)

@@ -83,7 +83,7 @@ def _proposals(visit: Visit, situation: Situation, card: Scorecard) -> list[_Pro
 def _owed(visit: Visit, situation: Situation) -> list[tuple[str, tuple[str, ...]]]:
     """What would close an open matter, and the signals it would give."""
     _ = visit.words.gettext
-    matters = matters_of(situation.settings, situation.requests, visit.now)
+    matters = matters_of(situation.settings, situation.requests, visit.desk.book.policies, visit.now)
     found: list[tuple[str, tuple[str, ...]]] = []
     case = any(one.kind == "case" for one in matters)
     if _complains(situation, day_of(visit.now)):

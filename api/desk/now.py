@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from touchbook.api.desk.channel_words import channel_words
 from touchbook.api.desk.matters import Matter, matters_of
 from touchbook.api.desk.pages import Visit
+from touchbook.api.desk.score_words import NOT_KNOWN, tier_of
 from touchbook.api.desk.who import path_of, situation_at
 from touchbook.api.desk.words import HOUR, MINUTE, Words
-from touchbook.contact import CHANNELS, contact
+from touchbook.contact import CHANNELS
+from touchbook.contacting import Decision, Reason
+from touchbook.ledger import day_of
+from touchbook.policy import Owed
 from touchbook.projections.customers import Customer
 from touchbook.projections.situation import Situation
+from touchbook.registers import ThreadMessage, open_cases
 from touchbook.schemas.catalogue import CATALOGUE
+from touchbook.verdicts import Verdict, due_verdicts
 
 PURPOSES = ("service", "offer", "survey", "teach")
 PURPOSE = "offer"
 """The one shown first."""
 SHOWN_MATTERS, MOST_MATTERS = 7, 40
 """Lines shown at once, and with those behind the fold; what there is beyond is counted."""
+COMPANY = "company"
+"""Whose quiet hours they are, where they are not his own."""
+FREQUENCIES = ("daily", "weekly", "monthly")
+NAMED = ("cap", "fatigue", "outranked")
+"""Reasons of which a policy may have several, told apart by their names."""
 THERE_NOW = 30 * MINUTE
 """Who wrote so lately on a channel is taken to be still there."""
 
@@ -44,17 +54,39 @@ class Line:
 def now_fields(visit: Visit, customer: Customer) -> dict[str, Any]:
     """For `customer/now.html`."""
     situation = situation_at(visit, customer)
-    matters = matters_of(situation.settings, situation.requests, visit.now)
+    policies = visit.desk.book.policies
+    still = still_matters(visit, customer, situation)
+    matters = matters_of(situation.settings, situation.requests, policies, visit.now, still)
     lines = [_line(one, visit) for one in matters[:MOST_MATTERS]]
     asked = visit.request.query_params.get("purpose")
+    may = visit.desk.book.customers.may_contact(customer, PURPOSES, situation.channels, visit.now)
     return {
         "path": path_of(customer),
         "lines": lines[:SHOWN_MATTERS],
         "more": lines[SHOWN_MATTERS:],
         "all_matters": len(matters),
         "purpose": asked if asked in PURPOSES else PURPOSE,
-        "may": [_may(one, situation, visit) for one in PURPOSES],
+        "may": [_may(one, may, situation, visit) for one in PURPOSES],
     }
+
+
+def still_matters(visit: Visit, customer: Customer, situation: Situation) -> list[Verdict]:
+    """What the policy says now of open cases and orders in which nothing moves, whether or not it is recorded yet."""
+    if not open_cases(situation.settings):
+        return []
+    customers = visit.desk.book.customers
+
+    def heard() -> list[ThreadMessage]:
+        with customers.reading() as reader:
+            return [one for one in reader.messages(customer.subjects) if one.answers]
+
+    heard_of = customers.recalled("answers", customer, day_of(visit.now), heard)
+    stays = visit.desk.book.watch.stays()
+    # The situation's registers are without verdicts: so nothing counts as said already.
+    found, _ = due_verdicts(
+        customer.id, (), heard_of, situation.settings, stays, visit.desk.book.policies, visit.now
+    )
+    return [one for one in found if one.type in ("case_silent", "stage_stuck")]
 
 
 # Needs action
@@ -68,13 +100,14 @@ def _line(one: Matter, visit: Visit) -> Line:
     match one.kind:
         case "waiting" | "late":
             late = one.kind == "late"
-            target = _target((one.due or 0) - (one.since or 0), words)
             return Line(
                 tone="warn late" if late else "warn",
                 shape="bad" if late else None,
                 icon="hourglass",
                 what=_("Waits for a reply"),
-                about=_("%(channel)s, target %(time)s", channel=channel, time=target),
+                about=channel
+                if one.owed is None
+                else _("%(channel)s, target %(time)s", channel=channel, time=target_words(one.owed, words)),
                 clock=words.clock(now - (one.since or now)),
                 touchpoints=one.touchpoints,
                 since=one.since,
@@ -93,6 +126,16 @@ def _line(one: Matter, visit: Visit) -> Line:
             what = _("Promise broken") if one.kind == "broken" else _("Promise overdue")
             about = one.name or _promised(None, one.due, visit)
             return Line("bad", "bad", None, what, about, waited, one.touchpoints)
+        case "silent" | "stuck":
+            type = "order_stage_changed" if one.thing == "order" else "case_stage_changed"
+            name = _("Order %(id)s", id=one.id) if one.thing == "order" else _("Case %(id)s", id=one.id)
+            told = (
+                _("the customer saw nothing of it")
+                if one.kind == "silent"
+                else _("stays where it is too long")
+            )
+            about = ", ".join(part for part in (_staged(one, type, visit), told) if part)
+            return Line("bad", "bad", None, name, about, waited, one.touchpoints)
         case "due":
             left = "" if one.due is None else _("in %(time)s", time=words.duration(one.due - now))
             about = _promised(one.name, one.due, visit)
@@ -111,11 +154,15 @@ def _due(what: str, about: str, clock: str, one: Matter, *, icon: str) -> Line:
     return Line("due", None, icon, what, about, clock, one.touchpoints)
 
 
-def _target(lasting: int, words: Words) -> str:
+def target_words(owed: Owed, words: Words) -> str:
     """In hours where they are whole."""
-    if lasting % HOUR:
-        return words.duration(lasting)
-    return words.ngettext("%(num)s hour", "%(num)s hours", lasting // HOUR)
+    whole = not owed.within % HOUR
+    lasting = (
+        words.ngettext("%(num)s hour", "%(num)s hours", owed.within // HOUR)
+        if whole
+        else words.duration(owed.within)
+    )
+    return lasting if owed.time == "calendar" else words.gettext("%(time)s of working time", time=lasting)
 
 
 def _messages(one: Matter, channel: str, words: Words) -> str:
@@ -163,36 +210,47 @@ def _nth_day(one: Matter, visit: Visit) -> str:
 # May I contact him
 
 
-def _may(purpose: str, situation: Situation, visit: Visit) -> dict[str, Any]:
+def _may(
+    purpose: str, may: Mapping[str, Mapping[str, Decision]], situation: Situation, visit: Visit
+) -> dict[str, Any]:
     """Every channel with its answer for one purpose."""
     preferences = situation.values("preference")
     wished = [name for name in preferences.get("channels") or () if isinstance(name, str)]
-    fatigue = situation.scores.get("fatigue", {}).get("tier")
-    asked = partial(
-        contact,
-        preferences=preferences,
-        consents=situation.values("consent"),
-        fatigue_tier=fatigue,
-        used=situation.channels,
-        now=visit.now,
-    )
-    answers = asked(purpose)
+    answers = may[purpose]
     reachable = [name for name in answers if name in CHANNELS or name in wished]
     rows = [
         {
             "channel": channel_words(name, visit.language, capital=True),
-            "allowed": answers[name]["allowed"],
+            "allowed": allowed(answers[name]),
             "why": _reasons(name, purpose, answers[name], situation, visit),
+            "next": _next(answers[name], visit),
         }
-        for name in sorted(reachable, key=lambda name: not answers[name]["allowed"])
+        for name in sorted(reachable, key=lambda name: not allowed(answers[name]))
     ]
-    service = asked("service")
+    service = may["service"]
     return {
         "purpose": purpose,
         "label": _purpose_label(purpose, visit.words),
         "rows": rows,
-        "hint": _hint([service[name]["allowed"] for name in reachable], purpose, visit.words),
+        "hint": _hint([allowed(service[name]) for name in reachable], purpose, visit.words),
+        "policy": visit.words.gettext(
+            "Policy: %(version)s", version=visit.desk.book.policies.at(visit.now).version
+        ),
     }
+
+
+def allowed(decision: Decision) -> bool:
+    return decision.kind == "reserved"
+
+
+def _next(decision: Decision, visit: Visit) -> str:
+    """The earliest moment at which nothing denies it any more; empty where that is now or never."""
+    if decision.kind != "deferred" or decision.until is None:
+        return ""
+    words, until = visit.words, decision.until
+    days = (words.today(until) - words.today(visit.now)).days
+    moment = _by(until, visit) if days < 2 else f"{words.day_short(until, visit.now)}, {words.time(until)}"
+    return words.gettext("allowed from %(moment)s", moment=moment)
 
 
 def _purpose_label(purpose: str, words: Words) -> str:
@@ -215,13 +273,16 @@ def _hint(allowed: Sequence[bool], purpose: str, words: Words) -> str:
     return _("Service messages: not allowed either.") if not any(allowed) else ""
 
 
-def _reasons(
-    channel: str, purpose: str, answer: Mapping[str, Any], situation: Situation, visit: Visit
-) -> str:
+def _reasons(channel: str, purpose: str, decision: Decision, situation: Situation, visit: Visit) -> str:
     _ = visit.words.gettext
-    if answer["allowed"] and _is_there(channel, situation, visit.now):
+    if allowed(decision) and _is_there(channel, situation, visit.now):
         return _("is there now")
-    return ", ".join(_reason(one, purpose, situation, visit) for one in answer["reasons"])
+    own_hours = Reason("quiet_hours") in decision.reasons
+    told = (one for one in decision.reasons if not own_hours or one != Reason("quiet_hours", COMPANY))
+    said = [_reason(one, purpose, situation, visit) for one in told]
+    if decision.due and allowed(decision):
+        said.append(_("not heard from us for long: %(rule)s", rule=", ".join(decision.due)))
+    return ", ".join(dict.fromkeys(said))
 
 
 def _is_there(channel: str, situation: Situation, now: int) -> bool:
@@ -229,21 +290,49 @@ def _is_there(channel: str, situation: Situation, now: int) -> bool:
     return wrote is not None and 0 <= now - wrote < THERE_NOW
 
 
-def _reason(reason: str, purpose: str, situation: Situation, visit: Visit) -> str:
+def _reason(reason: Reason, purpose: str, situation: Situation, visit: Visit) -> str:
     words = visit.words
     _ = words.gettext
     said = next((one for one in situation.settings if (one.kind, one.key) == ("consent", purpose)), None)
-    if reason == "consent_granted" and said is not None:
+    if reason.code == "consent_granted" and said is not None:
         return _("agreed %(day)s", day=words.date(said.occurred_at))
-    if reason == "consent_withdrawn" and said is not None:
+    if reason.code == "consent_withdrawn" and said is not None:
         return _("withdrawn on %(day)s", day=words.day_short(said.occurred_at, visit.now))
-    if reason == "quiet_hours":
-        return _("quiet hours until %(time)s", time=situation.values("preference")["hours"]["to"])
-    return {
+    hours = situation.values("preference").get("hours")
+    if reason.code == "quiet_hours" and reason.rule is None and isinstance(hours, Mapping):
+        return _("quiet hours until %(time)s there", time=hours["to"])
+    if reason.code == "fatigue" and reason.rule is not None:
+        tier = tier_of("fatigue", reason.rule)
+        rule = reason.rule if tier is NOT_KNOWN else tier.said.in_(visit.language)
+        return reason_words(reason.code, words, rule)
+    return reason_words(reason.code, words, reason.rule)
+
+
+def reason_words(code: str, words: Words, rule: str | None = None) -> str:
+    """Why he may be contacted, or not; with the name of the rule in the policy where it has one."""
+    _ = words.gettext
+    if code == "frequency" and rule in FREQUENCIES:
+        return {
+            "daily": _("asked for one a day at most"),
+            "weekly": _("asked for one a week at most"),
+            "monthly": _("asked for one a month at most"),
+        }[rule]
+    told = {
+        "bypassed": _("nothing speaks against it"),
+        "cap": _("limit reached"),
+        "consent_granted": _("agreed"),
         "consent_missing": _("never agreed"),
+        "consent_withdrawn": _("consent withdrawn"),
         "do_not_contact": _("asked to be left in peace"),
-        "frequency_never": _("asked for nothing at all"),
+        "fatigue": _("had much of us lately"),
         "fatigue_exhausted": _("has had too much of us"),
-        "not_a_preferred_channel": _("prefers other channels"),
+        "frequency": _("asked to hear from us less often"),
+        "frequency_never": _("asked for nothing at all"),
+        "language": _("does not understand the language"),
         "no_objection": _("nothing speaks against it"),
-    }.get(reason) or reason.replace("_", " ")
+        "not_a_preferred_channel": _("prefers other channels"),
+        "outranked": _("something more important came first"),
+        "quiet_hours": _("quiet hours"),
+        "too_late": _("would come too late"),
+    }.get(code) or code.replace("_", " ")
+    return f"{told}: {rule}" if rule and code in NAMED else told

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
@@ -22,14 +22,20 @@ from starlette.routing import Route
 
 from touchbook.api.desk.bars import Stretch, bar
 from touchbook.api.desk.channel_words import channel_words
-from touchbook.api.desk.matters import HOUR, reply_target
+from touchbook.api.desk.matters import HOUR
+from touchbook.api.desk.now import reason_words as contact_words
+from touchbook.api.desk.now import target_words
 from touchbook.api.desk.pages import Desk
 from touchbook.api.desk.score_words import ORDER, Tier, tier_of
 from touchbook.api.desk.visits import HOME, Visit
 from touchbook.api.desk.words import Words
 from touchbook.api.operators import PROJECTIONS
 from touchbook.errors import SetAsideUnknown, TouchbookError
-from touchbook.projections.overview import Cause, Rate, Tiers, Waiting
+from touchbook.ledger import MILLISECONDS_A_DAY
+from touchbook.policy import Owed, Policies, TimeKind
+from touchbook.projections.overview import Became, Cause, HeldBack, Rate, Soon, Waiting
+from touchbook.projections.watched import Response as Answered
+from touchbook.projections.watched import Tiers
 from touchbook.schemas.catalogue import CATALOGUE
 from touchbook.schemas.display import Language
 from touchbook.streams.admission import Outcome
@@ -44,6 +50,11 @@ MOST_WAITING = 8
 MOST_CAUSES = 8
 MOST_CHANNELS = 10
 MOST_GROUPS = 12
+MOST_SOON = 8
+MOST_BECAME, LOOKED_AT_BECAME = 8, 200
+MOST_REASONS = 8
+AT_RISK = ("churn_risk", "critical")
+"""Who comes into this tier of this score is in danger of leaving."""
 MOST_AT_ONCE = 500
 """Items that one press tries again."""
 REDRIVE_SECONDS = 30.0
@@ -93,9 +104,56 @@ class Request:
 
     waiting: Waiting
     tone: str
-    target: int
+    target: int | None
     channel: str
     trust: Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A line of the requests that are about to be late; warn where most of the time is gone."""
+
+    soon: Soon
+    tone: str
+    channel: str
+    target: str
+    left: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fallen:
+    """A customer who came into a tier, and where he came from."""
+
+    became: Became
+    before: Tier
+    day: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Why messages were not sent, or put off; the widths are of 92, the most frequent reason."""
+
+    words: str
+    suppressed: int
+    deferred: int
+    change: int
+    width: str
+    width_deferred: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How soon requests of one channel were answered; `share` is percent in target, None where none had one."""
+
+    name: str
+    icon: str
+    n: int
+    median: str
+    p90: str
+    share: int | None
+    by_bot: int
+    by_human: int
+    open: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +196,10 @@ class Sight:
     tiers: Tiers | None
     counted: int
     causes: Sequence[Cause]
+    soon: Sequence[Soon]
+    became: Sequence[Became]
+    held: Sequence[HeldBack]
+    answered: Sequence[Answered]
     aside: int
     groups: Sequence[AsideGroup]
     sources: dict[str, int]
@@ -203,7 +265,13 @@ class OverviewPages:
             sight=sight,
             shown=_shown(sight, visit),
             place=_place_of(visit),
-            requests=[request_of(one, visit.now, language) for one in sight.waiting],
+            requests=[request_of(one, visit.now, language, self._book.policies) for one in sight.waiting],
+            soon=[soon_of(one, visit.now, words) for one in sight.soon],
+            became=[_fallen(one, words) for one in sight.became[:MOST_BECAME]],
+            became_all=len(sight.became),
+            risk=self._risk(language),
+            held=_held(sight.held[:MOST_REASONS], words),
+            speeds=[_speed(one, words) for one in sight.answered[:MOST_CHANNELS]],
             more_waiting=len(sight.waiting) == MOST_WAITING,
             minute=sum(one.minute for one in sight.rates),
             lines=[_line(one, language) for one in sight.rates[:MOST_CHANNELS]],
@@ -221,6 +289,10 @@ class OverviewPages:
             tiers=(tiers := overview.tiers()),
             counted=0 if tiers else overview.counted,
             causes=overview.causes(visit.now)[:MOST_CAUSES],
+            soon=overview.soon_late(visit.now, MOST_SOON),
+            became=overview.became(*AT_RISK, visit.now, LOOKED_AT_BECAME),
+            held=overview.held_back(visit.now),
+            answered=overview.response(visit.now),
             aside=book.control.count_set_aside(),
             groups=book.control.groups_set_aside(MOST_GROUPS),
             sources=book.control.sources_set_aside(),
@@ -228,15 +300,27 @@ class OverviewPages:
             unreadable=book.follower.unreadable,
         )
 
-    def _scores(self, tiers: Tiers | None, language: Language) -> list[tuple[str, list[Stretch]]]:
+    def _risk(self, language: Language) -> tuple[str, str, Tier]:
+        """The score and tier of `AT_RISK`, in words."""
+        score, tier = AT_RISK
+        card = self._book.scorecards.get(score)
+        return score, tier if card is None else card.title[language], tier_of(score, tier)
+
+    def _scores(self, tiers: Tiers | None, language: Language) -> list[tuple[str, str, list[Stretch]]]:
         """The shipped scores as they stand everywhere, then a company's own."""
         if tiers is None:
             return []
         cards = self._book.scorecards
-        names = [one for one in ORDER if one in cards] + sorted(set(cards) - set(ORDER))
         return [
-            (cards[name].title[language], bar(cards[name], tiers.scores[name], language)) for name in names
+            (name, cards[name].title[language], bar(cards[name], tiers.scores[name], language))
+            for name in in_order(cards)
         ]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Scores as they stand everywhere, a company's own after those that ship with us."""
+    known = set(names)
+    return [one for one in ORDER if one in known] + sorted(known - set(ORDER))
 
 
 def routes(desk: Desk) -> list[Route]:
@@ -312,6 +396,7 @@ def reason_words(code: str, words: Words) -> str | None:
         "object_expected": _("no JSON object"),
         "source_invalid": _("unfit source name"),
         "source_mismatch": _("another source than its key’s"),
+        "source_reserved": _("a source that is our own"),
         "source_taken": _("source belongs to web pages"),
         "specversion_unknown": _("unknown event format"),
         "text_expected": _("text is missing"),
@@ -321,6 +406,7 @@ def reason_words(code: str, words: Words) -> str | None:
         "type_invalid": _("unfit type name"),
         "type_not_for_agents": _("type not for agents"),
         "type_not_public": _("type not for pages"),
+        "type_reserved": _("a type that only we record"),
         "type_unknown": _("unknown type"),
         "unstorable": _("cannot be stored"),
         "version_unknown": _("unknown version of its type"),
@@ -421,13 +507,75 @@ def _shown(sight: Sight, visit: Visit) -> str:
     return f"{sight.digest}.{minute:x}.{visit.language}"
 
 
-def request_of(one: Waiting, now: int, language: Language) -> Request:
-    target = reply_target(one.channel)
-    waited = now - one.since
-    tone = "bad" if waited > target else "warn" if waited > min(target / 3, HOUR) else ""
+def request_of(one: Waiting, now: int, language: Language, policies: Policies) -> Request:
+    owed = policies.at(one.since).owed(one.channel, None, one.since)
+    due = None if owed is None else owed.due
     return Request(
-        one, tone, one.since + target, channel_words(one.channel, language), tier_of("trust", one.tier)
+        one, _tone(one.since, due, now), due, channel_words(one.channel, language), tier_of("trust", one.tier)
     )
+
+
+def _tone(since: int, due: int | None, now: int) -> str:
+    if due is None:
+        return ""
+    return "bad" if now > due else "warn" if now - since > min((due - since) / 3, HOUR) else ""
+
+
+def soon_of(one: Soon, now: int, words: Words) -> Late:
+    turn = one.turn
+    assert turn.late_at is not None  # else it is never late
+    assert turn.target is not None
+    time: TimeKind = "working" if turn.target_time == "working" else "calendar"
+    owed = Owed(turn.target, time, turn.late_at, turn.ignored_at or turn.late_at)
+    return Late(
+        one,
+        _tone(turn.opened_at, turn.late_at, now),
+        channel_words(turn.channel, words.language),
+        target_words(owed, words),
+        words.gettext("in %(time)s", time=words.duration(turn.late_at - now)),
+    )
+
+
+def _fallen(one: Became, words: Words) -> Fallen:
+    change = one.change
+    day = words.day_short(change.day * MILLISECONDS_A_DAY + MILLISECONDS_A_DAY // 2)
+    return Fallen(one, tier_of(change.score, change.before.tier), day)
+
+
+def _held(held: Sequence[HeldBack], words: Words) -> list[Kept]:
+    most = max((one.suppressed + one.deferred for one in held), default=0) or 1
+    return [
+        Kept(
+            _capital(contact_words(one.reason, words)),
+            one.suppressed,
+            one.deferred,
+            one.suppressed + one.deferred - one.before,
+            f"{92 * one.suppressed / most:.1f}",
+            f"{92 * one.deferred / most:.1f}",
+        )
+        for one in held
+    ]
+
+
+def _speed(one: Answered, words: Words) -> Speed:
+    turns = one.turns
+    judged = turns.in_target + turns.late
+    channel = one.of or ""
+    return Speed(
+        channel_words(channel, words.language, capital=True),
+        ICONS.get(channel, OTHER_ICON),
+        turns.n,
+        "–" if turns.median is None else words.clock(turns.median),
+        "–" if turns.p90 is None else words.clock(turns.p90),
+        round(100 * turns.in_target / judged) if judged else None,
+        turns.by_bot,
+        turns.by_human,
+        turns.open,
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _line(one: Rate, language: Language) -> Line:

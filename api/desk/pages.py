@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
@@ -40,6 +41,8 @@ HEADERS = {
 }
 """What every answer of the desk carries, unless its route says otherwise."""
 SIGN_IN = "/desk/sign-in"
+MOST_FRAGMENTS = 4_096
+"""Drawings and sentences without fields, which are made once; a page has hundreds of the same few."""
 NOBODY = Agent("", "", "", "")
 
 Handler = Callable[[Visit], Awaitable[Response]]
@@ -191,7 +194,15 @@ class Desk:
         def ngettext(one: str, more: str, n: int, **fields: object) -> Markup:
             return Markup(spoken.ngettext(one, more, n)) % {"num": words.number(n), **fields}
 
+        @lru_cache(MOST_FRAGMENTS)
+        def plain(message: str) -> Markup:
+            return Markup(spoken.gettext(message)) % {}
+
+        def gettext(message: str, **fields: object) -> Markup:
+            return Markup(spoken.gettext(message)) % fields if fields else plain(message)
+
         environment.globals |= {
+            "_": gettext,
             "ngettext": ngettext,
             "static": self.assets.path,
             "icons": self.assets.icons,
@@ -199,7 +210,10 @@ class Desk:
             "home": HOME,
         }
         macros = environment.get_template("macros.html").module
-        environment.globals |= {name: getattr(macros, name) for name in ("icon", "mark", "shape", "tier")}
+        environment.globals |= {
+            name: lru_cache(MOST_FRAGMENTS)(getattr(macros, name))
+            for name in ("icon", "mark", "shape", "tier")
+        }
         return environment
 
 

@@ -21,6 +21,7 @@ from touchbook.api.desk.cards import Teller, View
 from touchbook.api.desk.channel_words import channel_words
 from touchbook.api.desk.folds import cards_of
 from touchbook.api.desk.pages import Desk, Visit
+from touchbook.api.desk.receipts import facts_in, later_of, related_to
 from touchbook.api.desk.who import PATH, ROLES, found, path_of, reading, situation_at
 from touchbook.api.desk.words import Words
 from touchbook.errors import Refused, TouchpointUnknown
@@ -136,7 +137,7 @@ def asked_in(query: QueryParams, visit: Visit) -> Asked:
 
 def told(visit: Visit, customer: Customer, entries: Sequence[Entry]) -> list[View]:
     """The cards of a run of entries."""
-    teller = _teller(visit, customer)
+    teller = _teller(visit, customer, later_of(visit, customer, entries))
     return teller.views(cards_of(entries, teller.day_at))
 
 
@@ -240,6 +241,7 @@ def _touchpoint(visit: Visit) -> Response:
         facts=_facts(visit, entry),
         json=text if len(text) <= SHOWN_JSON else text[:SHOWN_JSON] + "…",
         related=related,
+        others=related_to(visit, customer, entry),
         thread=entry.thread or "",
         path=path_of(customer),
     )
@@ -264,11 +266,7 @@ def _facts(visit: Visit, entry: Entry) -> list[tuple[str, str]]:
         (_("Who"), str(actor.get("name") or "")),
         (_("Happened"), arrived),
     ]
-    data = entry.body.get("data", {})
-    known = ("text", "comment", "actor", "thread", "identifiers")
-    for name, value in data.items():
-        if name not in known and isinstance(value, str | int | float) and not isinstance(value, bool):
-            facts.append((name.replace("_", " "), str(value)[:200]))
+    facts += facts_in(visit, entry)
     return [(label, value) for label, value in facts if value]
 
 
@@ -328,7 +326,7 @@ def _pick(
 # Smaller things
 
 
-def _teller(visit: Visit, customer: Customer) -> Teller:
+def _teller(visit: Visit, customer: Customer, later: Mapping[str, str]) -> Teller:
     situation = situation_at(visit, customer)
     name = name_of(situation.values("trait"))
     return Teller(
@@ -338,6 +336,8 @@ def _teller(visit: Visit, customer: Customer) -> Teller:
         name=name.split()[0] if name else "",
         types={one.id: one.identifier.type for one in customer.members},
         requests={one.thread: one for one in situation.requests},
+        policies=visit.desk.book.policies,
+        later=later,
     )
 
 

@@ -42,6 +42,7 @@ class Words:
         self.zone = zone
         self._translations = translations(language)
         self._formatted = lru_cache(maxsize=16_384)(self._format)
+        self._counted = lru_cache(maxsize=4_096)(self._count)
 
     def gettext(self, message: str, /, **fields: object) -> str:
         """The message in this language; `%(name)s` in it stands for a field, `%%` for a percent sign."""
@@ -112,7 +113,7 @@ class Words:
 
     def number(self, n: float) -> str:
         """1,234 or, in Russian, 1 234 with a narrow space; a true minus sign."""
-        return _signs(format_decimal(n, locale=locale(self.language)))
+        return self._counted(n)
 
     def points(self, milli: int, signed: bool = False) -> str:
         """Thousandths of a point as points: −12.2; `signed` also puts a plus."""
@@ -129,6 +130,9 @@ class Words:
 
     def _year(self, at: int, now: int | None) -> str:
         return "" if now is None or self._local(now).year == self._local(at).year else " y"
+
+    def _count(self, n: float) -> str:
+        return _signs(format_decimal(n, locale=locale(self.language)))
 
     def _format(self, at: int, pattern: str) -> str:
         return format_datetime(

@@ -71,6 +71,7 @@ class PlainChanges:
     ledger: dict[tuple[str, str, int], tuple[int, int]] = field(default_factory=dict)
     registers: dict[tuple[str, str, str], RegisterRow] = field(default_factory=dict)
     messages: list[tuple[Any, ...]] = field(default_factory=list)
+    contacts: list[tuple[Any, ...]] = field(default_factory=list)
     claims: dict[ClaimKey, ClaimRow] = field(default_factory=dict)
     identifiers: dict[tuple[str, str], IdentifierRow] = field(default_factory=dict)
 
@@ -131,7 +132,17 @@ def plain_fold_touchpoint(
         changes.register(subject, kind, key, value, (at, record.key))
     message = details.message()
     if message is not None and details.thread is not None:
-        changes.messages.append((subject, details.thread, at, record.key, *message, touchpoint.channel))
+        ours = details.actor if message.role != "customer" else None
+        changes.messages.append((
+            subject, details.thread, at, record.key, message.role, message.public, touchpoint.channel,
+            ours and ours.name, ours and ours.team, details.purpose, message.closes,
+        ))  # fmt: skip
+    if (contact := details.contact()) is not None:
+        tags = json.dumps(contact.tags, ensure_ascii=False)
+        changes.contacts.append((
+            subject, at, record.key, contact.kind, contact.reservation, contact.channel or touchpoint.channel,
+            contact.purpose, tags, contact.campaign, contact.counts, contact.until,
+        ))  # fmt: skip
     claims = claims_of(touchpoint)
     changes.see(subject, subject, touchpoint.subject, at, 1, position)
     others = {*touchpoint.identifiers, *(side for one in claims for side in (one.lesser, one.greater))}
@@ -202,7 +213,8 @@ def plain_write(db: sqlite3.Connection, changes: PlainChanges, position: int) ->
     registers = sorted((*name, json.dumps(row.value, ensure_ascii=False, sort_keys=True), *row.stamp)
                        for name, row in changes.registers.items())  # fmt: skip
     db.executemany(sql("write_register"), registers)
-    db.executemany(sql("write_message"), sorted(changes.messages))
+    db.executemany(sql("write_message"), sorted(changes.messages, key=lambda row: row[:4]))
+    db.executemany(sql("write_contact"), sorted(changes.contacts, key=lambda row: row[:3]))
     db.executemany(
         sql("write_identifier"),
         (

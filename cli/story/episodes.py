@@ -24,9 +24,6 @@ from touchbook.cli.story.words import (
 )
 from touchbook.schemas.times import rfc3339
 
-ANSWER_TARGET = 4 * 3600
-"""Seconds in which the help desk means to answer."""
-
 
 def agent(pen: Pen) -> Data:
     return {"kind": "agent", "name": pen.rng.choice(AGENTS[pen.person.language]), "team": "care"}
@@ -404,22 +401,19 @@ def chats(pen: Pen, age: float, *, ending: str = "solved", channel: str = "web_c
         pen.tell(
             source, at + 6 * MINUTE, "chat_message_sent", **thread, text=pen.say(answer), actor=agent(pen)
         )
-    waited = Data(waited=4 if ending == "solved" else 300, target=ANSWER_TARGET, **thread)
-    pen.tell("help-desk", at + 6 * MINUTE + 1000, "request_answered", **waited)
     pen.tell(source, at + 9 * MINUTE, "chat_ended", **thread, seconds=540, resolved=True)
 
 
-def writes_in_vain(pen: Pen, age: float, verdict: str = "request_ignored") -> None:
-    """A message nobody answers in time; the help desk's clock says so."""
+def writes_in_vain(pen: Pen, age: float, answered_after: int | None = None) -> None:
+    """A message nobody answers, or nobody in time."""
     at, thread = pen.on(age), Data(thread=pen.number("chat"))
     text = pen.say(Words("Is anybody there?", "Есть кто-нибудь?"))
     pen.tell("messenger", at, "chat_message_sent", **thread, text=text, actor=CUSTOMER)
-    waited = 3 * DAY if verdict == "request_ignored" else 9 * HOUR
-    said = Data(waited=waited // 1000, target=ANSWER_TARGET, title=text, **thread)
-    pen.tell("help-desk", at + waited, verdict, **said)
-    if verdict == "request_late":
+    if answered_after is not None:
         sorry = pen.say(Words("Sorry for the wait, I am on it.", "Простите за ожидание, уже занимаюсь."))
-        pen.tell("messenger", at + waited, "chat_message_sent", **thread, text=sorry, actor=agent(pen))
+        pen.tell(
+            "messenger", at + answered_after, "chat_message_sent", **thread, text=sorry, actor=agent(pen)
+        )
 
 
 def calls(pen: Pen, age: float, *, ours: bool = False) -> None:

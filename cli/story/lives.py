@@ -123,7 +123,7 @@ def won_back(pen: Pen) -> None:
     _was_content(pen)
     he.orders(pen, 25, late=True)
     he.writes_in_vain(pen, 18)
-    he.writes_in_vain(pen, 15, verdict="request_late")
+    he.writes_in_vain(pen, 15, answered_after=9 * HOUR)
     he.has_trouble(pen, 14, solved_after=5, reopened=pen.person.number % 5 == 4)
     he.calls(pen, 9, ours=True)
     he.is_asked(pen, 13, csat=2)
@@ -361,7 +361,6 @@ def _are_found_out(pens: list[Pen]) -> None:
     what = waiting.say(Words("A call back from the workshop", "Мастерская перезвонит"))
     promise = Data(promise_id=waiting.number("promise"), what=what, due=rfc3339(made + 2 * DAY))
     waiting.tell("help-desk", made, "promise_made", **promise)
-    waiting.tell("help-desk", made + 2 * DAY + MINUTE, "promise_overdue", **promise)
 
 
 def _stars(cast: list[Person]) -> list[Star]:

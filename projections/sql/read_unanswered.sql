@@ -1,4 +1,5 @@
-SELECT said.subject, said.thread, said.occurred_at, said.key, role, public, channel
+SELECT said.subject, said.thread, said.occurred_at, said.key,
+       role, public, channel, agent, team, purpose, closes
 FROM unanswered CROSS JOIN thread_messages AS said
     ON said.subject = unanswered.subject AND said.thread = unanswered.thread
     AND said.occurred_at = unanswered.occurred_at AND said.key = unanswered.key

@@ -3,6 +3,7 @@
 ALTER TABLE ledger ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE registers ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE thread_messages ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
 
 CREATE TABLE identifier_shares (
     id TEXT NOT NULL, subject TEXT NOT NULL,
@@ -42,4 +43,4 @@ CREATE TABLE pending (subject TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY 
 -- `salt` is of this file alone: what one replica answered is never taken for an answer of another.
 CREATE TABLE replica (build TEXT NOT NULL, salt TEXT NOT NULL);
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

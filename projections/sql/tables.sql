@@ -8,6 +8,7 @@ CREATE TABLE entries (
 ) WITHOUT ROWID;
 CREATE INDEX entries_by_position ON entries (subject, position);
 CREATE INDEX complaints ON entries (occurred_at) WHERE type = 'complaint_raised';
+CREATE INDEX held_back ON entries (occurred_at) WHERE type IN ('contact_deferred', 'contact_suppressed');
 
 CREATE TABLE ledger (
     subject TEXT NOT NULL, signal TEXT NOT NULL, day INTEGER NOT NULL, count INTEGER NOT NULL, total INTEGER NOT NULL,
@@ -32,9 +33,11 @@ CREATE INDEX search_by_term ON search (term);
 CREATE TABLE thread_messages (
     subject TEXT NOT NULL, thread TEXT NOT NULL, occurred_at INTEGER NOT NULL, key TEXT NOT NULL,
     role TEXT NOT NULL, public INTEGER NOT NULL, channel TEXT NOT NULL,
+    agent TEXT, team TEXT, purpose TEXT, closes INTEGER NOT NULL,
     PRIMARY KEY (subject, thread, occurred_at, key)
 ) WITHOUT ROWID;
 CREATE INDEX answers ON thread_messages (subject, thread, occurred_at, key) WHERE public AND role <> 'customer';
+CREATE INDEX ends ON thread_messages (subject, thread, occurred_at, key) WHERE closes;
 
 -- Of each thread of a subject the customer's first message since the last public word of ours, if there is one.
 CREATE TABLE unanswered (
@@ -42,6 +45,14 @@ CREATE TABLE unanswered (
     PRIMARY KEY (subject, thread)
 ) WITHOUT ROWID;
 CREATE INDEX unanswered_by_time ON unanswered (occurred_at, key);
+
+-- Where we spoke to him, were about to, or did not after all; `tags` is a JSON list, `counts` NULL where nobody decided.
+CREATE TABLE contacts (
+    subject TEXT NOT NULL, occurred_at INTEGER NOT NULL, key TEXT NOT NULL,
+    kind TEXT NOT NULL, reservation TEXT, channel TEXT NOT NULL, purpose TEXT, tags TEXT NOT NULL, campaign TEXT,
+    counts INTEGER, until INTEGER,
+    PRIMARY KEY (subject, occurred_at, key)
+) WITHOUT ROWID;
 
 -- The earliest claim of a pair and strength, how many there were and when the last; agents' decisions each by itself.
 CREATE TABLE claims (

@@ -91,6 +91,7 @@ class Adding:
         }  # fmt: skip
         held = self._held
         rows.messages = [one for one in changes.messages if held[one.subject].erased <= after]
+        rows.contacts = [one for one in changes.contacts if held[one.subject].erased <= after]
         return rows
 
     def keep(self) -> None:

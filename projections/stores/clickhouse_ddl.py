@@ -18,7 +18,7 @@ from touchbook.errors import FormatUnknown
 from touchbook.projections.stores.clickhouse import Engine, sql
 
 TABLES = (
-    *("identifiers", "ledger", "registers", "claims", "thread_messages", "entries", "keys"),
+    *("identifiers", "ledger", "registers", "claims", "thread_messages", "contacts", "entries", "keys"),
     *("positions", "erasures"),
 )
 """Of each build. Identifiers are written first: of whom none is stored, nothing else is."""

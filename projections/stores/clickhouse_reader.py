@@ -11,21 +11,33 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
+from touchbook.contacts import ContactRow
 from touchbook.ledger import LedgerRows
 from touchbook.projections.changes import IdentifierRow, Stamp, entry_of
 from touchbook.projections.stores.clickhouse import Engine
 from touchbook.projections.stores.clickhouse_ddl import Build
+from touchbook.projections.stores.clickhouse_store import contact_of, message_of
 from touchbook.projections.stores.port import Deed, Places
 from touchbook.registers import Setting, ThreadMessage, latest
 from touchbook.schemas.touchpoint import Identifier
-from touchbook.timeline import COMPLAINT, NOISE, Entry, TimelineFilters, counted_causes, reason_in
+from touchbook.timeline import (
+    COMPLAINT,
+    HELD_BACK,
+    NOISE,
+    Entry,
+    TimelineFilters,
+    counted_causes,
+    counted_reasons,
+    reason_in,
+    reasons_in,
+)
 
 FIRST_PAGE, LARGEST_PAGE = 100, 2_000
 """Entries read at once: few first, as most readers look at one page of a timeline, then twice as many each time."""
 ASKED_AT_ONCE = 1_000
 LAST: Stamp = (2**62, "~")
 DIGESTS = ("entries", "ledger", "registers", "claims")
-COUNTED = ("entries", "ledger", "registers", "thread_messages", "claims", "identifiers")
+COUNTED = ("entries", "ledger", "registers", "thread_messages", "contacts", "claims", "identifiers")
 WANTED: Mapping[str, str] = {
     "channels": "channel IN %(channels)s",
     "families": "family IN %(families)s",
@@ -110,6 +122,14 @@ class ClickHouseReader:
         rows = self._engine.stream(self._sql("read_complaints"), asked)
         return counted_causes((reason_in(json.loads(body)), 1) for (body,) in rows)
 
+    def held_back(self, from_at: int, to_at: int) -> list[tuple[str, str, int]]:
+        """See `Reader.held_back`, and `causes`."""
+        asked = {"from_at": from_at, "to_at": to_at, "types": HELD_BACK}
+        rows = self._engine.stream(self._sql("read_held_back"), asked)
+        return counted_reasons(
+            (type, reason, 1) for type, body in rows for reason in reasons_in(json.loads(body))
+        )
+
     def entries_since(
         self,
         subjects: Sequence[str],
@@ -161,8 +181,17 @@ class ClickHouseReader:
 
     def messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
         """See `Reader.messages`."""
-        found = [_message(row) for row in self._of("read_messages", subjects)]
+        found = [message_of(row) for row in self._of("read_messages", subjects)]
         return sorted(found, key=lambda one: (one.thread, one.occurred_at, one.key))
+
+    def contacts(self, subjects: Collection[str], since: int) -> list[ContactRow]:
+        """See `Reader.contacts`."""
+        found = [
+            contact_of(row)
+            for some in _runs(sorted(set(subjects)))
+            for row in self._seen("read_contacts", some, {"since": since})
+        ]
+        return sorted(found, key=lambda one: (one.occurred_at, one.key))
 
     def identifiers(self, ids: Collection[str]) -> dict[str, IdentifierRow]:
         """What all touchpoints say of these permanent ids. Looks at the whole table: for tools, not for requests."""
@@ -186,8 +215,8 @@ class ClickHouseReader:
             case "ledger":
                 return _ledger_lines(rows)
             case "registers":
-                messages = self._engine.stream(self._sql("digest_messages"))
-                return merge(rows, messages, key=lambda row: tuple(row[:3]))
+                others = (self._engine.stream(self._sql(f"digest_{one}")) for one in ("messages", "contacts"))
+                return merge(rows, *others, key=lambda row: tuple(row[:3]))
             case "claims":
                 return _claims_together(rows)
         return rows
@@ -215,11 +244,6 @@ class ClickHouseReader:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     return entry_of((*row[:11], bool(row[11]), row[12]))
-
-
-def _message(row: tuple[Any, ...]) -> ThreadMessage:
-    subject, thread, at, key, role, public, channel = row
-    return ThreadMessage(subject, thread, at, key, role, bool(public), channel)
 
 
 def _wanted(filters: TimelineFilters, up_to: Places | None) -> tuple[str, dict[str, Any]]:

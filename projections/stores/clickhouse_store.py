@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from touchbook.contacts import ContactRow
 from touchbook.positions import part_of
-from touchbook.projections.changes import Changes, ClaimRow, EntryRow, IdentifierRow, RegisterRow
+from touchbook.projections.changes import Changes, ClaimRow, EntryRow, IdentifierRow, RegisterRow, tags_text
 from touchbook.projections.rows import Gone, Rows, Stretch
 from touchbook.projections.stores.adding import ALWAYS, Adding, Counts, Held
 from touchbook.projections.stores.clickhouse import Engine
@@ -85,6 +86,7 @@ class ClickHouseStore:
             self._insert("registers", _register_columns(adding.registers))
             self._insert("claims", _claim_columns(adding.claims))
             self._insert("thread_messages", _message_columns(written))
+            self._insert("contacts", _contact_columns(written))
             self._insert("entries", _entry_columns(written))
             self._insert("keys", _key_columns(written, stretches))
             self._insert("positions", _position_columns(written))
@@ -116,7 +118,15 @@ class ClickHouseStore:
         """Has the server delete what nobody sees any more, and answers how many subjects have such rows still: it
         deletes by itself, in its own time. May be called at any time, and again."""
         left = set()
-        for table in ("ledger", "registers", "claims", "identifiers", "thread_messages", "entries"):
+        for table in (
+            "ledger",
+            "registers",
+            "claims",
+            "identifiers",
+            "thread_messages",
+            "contacts",
+            "entries",
+        ):
             name = self._build.tables[table]
             unseen = self._engine.execute(self._build.sql("unseen_rows", table=name))
             left |= {subject for subject, _ in unseen}
@@ -147,7 +157,8 @@ class ClickHouseStore:
         rows.registers = {row[:3]: _register(*row[3:]) for row in seen("held_registers")}
         rows.claims = {_claim_key(row): _claim(row) for row in seen("held_claims")}
         rows.identifiers = {row[:2]: _identifier(*row[2:]) for row in seen("held_identifiers")}
-        rows.messages = [_message(*row) for row in seen("held_messages")]
+        rows.messages = [message_of(row) for row in seen("held_messages")]
+        rows.contacts = [contact_of(row) for row in seen("held_contacts")]
         rows.entries = [(key, subject, *more, True, body) for subject, key, *more, body in seen("held_shown")]
         rows.erased = [subject for subject in subjects if subject in erased]
         rows.gone = self._gone(rows.erased, rows)
@@ -308,6 +319,7 @@ class ClickHouseStore:
         )
         self._insert("claims", _claim_columns(claims))
         self._insert("thread_messages", _message_columns([rows]))
+        self._insert("contacts", _contact_columns([rows]))
         self._insert("entries", _entry_columns([rows]))
         self._insert("keys", _keys_without_digests(rows))
 
@@ -331,6 +343,7 @@ class ClickHouseStore:
             messages=names(
                 "messages", {(one.subject, one.thread, one.occurred_at, one.key) for one in again.messages}
             ),
+            contacts=names("contacts", {(one.subject, one.occurred_at, one.key) for one in again.contacts}),
             heads=names("heads", {(entry[1], entry[2], entry[0]) for entry in again.entries if entry[-2]}),
             claims=sorted(claims - again.claims.keys()),
             identifiers=names("identifiers", again.identifiers),
@@ -347,6 +360,7 @@ def _parts_of_subjects(stretches: Sequence[Stretch]) -> dict[str, int]:
         parts |= {name[0]: part for name in changes.registers}
         parts |= {name[0]: part for name in changes.claims}
         parts |= {message.subject: part for message in changes.messages}
+        parts |= {contact.subject: part for contact in changes.contacts}
     return parts
 
 
@@ -367,7 +381,9 @@ def _runs(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 def _rows_of(changes: Changes, position: int, recorded_at: int) -> Rows:
     """Changes that are all there is."""
-    rows = Rows(position, recorded_at, entries=changes.entries, messages=changes.messages)
+    rows = Rows(
+        position, recorded_at, entries=changes.entries, messages=changes.messages, contacts=changes.contacts
+    )
     for subject, ledger in changes.ledgers.items():
         for (signal, day), counted in ledger.items():
             rows.ledger.setdefault((subject, day), {})[signal] = counted
@@ -392,10 +408,15 @@ def _identifier(
     return IdentifierRow(Identifier(type, value), first, last, touchpoints, changed)
 
 
-def _message(
-    subject: str, thread: str, at: int, key: str, role: str, public: int, channel: str
-) -> ThreadMessage:
-    return ThreadMessage(subject, thread, at, key, role, bool(public), channel)
+def message_of(row: Sequence[Any]) -> ThreadMessage:
+    *header, public, channel, agent, team, purpose, closes = row
+    return ThreadMessage(*(*header, bool(public), channel, agent, team, purpose, bool(closes)))
+
+
+def contact_of(row: Sequence[Any]) -> ContactRow:
+    *header, tags, campaign, counts, until = row
+    counted = None if counts is None else bool(counts)
+    return ContactRow(*(*header, tuple(json.loads(tags)), campaign, counted, until))
 
 
 def _claim_key(row: Sequence[Any]) -> tuple[str, str, str, int, bool, str]:
@@ -471,11 +492,28 @@ def _claim_columns(rows: Mapping[tuple[str, Any], tuple[int, ClaimRow]]) -> Colu
 
 
 def _message_columns(written: Sequence[Rows]) -> Columns:
-    names = ("subject", "thread", "occurred_at", "key", "role", "public", "channel", "version")
+    names = (
+        *("subject", "thread", "occurred_at", "key", "role", "public", "channel"),
+        *("agent", "team", "purpose", "closes", "version"),
+    )
     return _transposed(names, [
-        (one.subject, one.thread, one.occurred_at, one.key, one.role, one.public, one.channel, rows.position)
+        (one.subject, one.thread, one.occurred_at, one.key, one.role, one.public, one.channel,
+         one.agent, one.team, one.purpose, one.closes, rows.position)
         for rows in written
         for one in rows.messages
+    ])  # fmt: skip
+
+
+def _contact_columns(written: Sequence[Rows]) -> Columns:
+    names = (
+        *("subject", "occurred_at", "key", "kind", "reservation", "channel", "purpose"),
+        *("tags", "campaign", "counts", "until", "version"),
+    )
+    return _transposed(names, [
+        (one.subject, one.occurred_at, one.key, one.kind, one.reservation, one.channel, one.purpose,
+         tags_text(one.tags), one.campaign, one.counts, one.until, rows.position)
+        for rows in written
+        for one in rows.contacts
     ])  # fmt: skip
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from touchbook.contacts import ContactRow
 from touchbook.ledger import Ledger, LedgerRows
 from touchbook.projections.changes import Changes, Stamp
 from touchbook.projections.context import Head
@@ -52,6 +53,20 @@ class Match:
     type: str | None = None
 
 
+class Waiting(NamedTuple):
+    """What a customer said by one channel in a thread since we last answered him there. `since` and `touchpoint` are of
+    the first of it all in the thread, which is `first` where it was said by this channel; `last` is when he said the
+    last by it."""
+
+    thread: str
+    since: int
+    touchpoint: str
+    channel: str
+    messages: int
+    last: int
+    first: bool
+
+
 Places = Mapping[int, int]
 """Part of the journal → a position in it. On one machine there is part 0 alone."""
 
@@ -66,8 +81,14 @@ class Reader(Protocol):
         """The version that made what is looked at, and the last erasure in it: the same journal may mean something else
         in another."""
 
+    def made_by(self) -> str:
+        """The version without erasures: while it stays, positions grow."""
+
     def erased(self, ids: Collection[str]) -> list[tuple[str, int]]:
         """Of these identifiers, those that were ever erased, by name, and the positions of their last erasures."""
+
+    def all_erased(self) -> list[str]:
+        """All identifiers that were ever erased."""
 
     def keys_of(self, subjects: Collection[str]) -> list[str]:
         """The keys of all touchpoints recorded under these subjects, erased ones among them."""
@@ -107,6 +128,10 @@ class Reader(Protocol):
     def touched(self, group: str, after: int, limit: int) -> list[str]:
         """The identifiers of a group that were touched after a position, at most `limit`."""
 
+    def touched_after(self, position: int, limit: int) -> set[str] | None:
+        """All identifiers that were touched after a position; None where they are more than `limit`. Looks at every
+        identifier there is: for who finds that `touched_since` does not know."""
+
     def claims_since(self, ids: Collection[str], after: int) -> tuple[list[Claim], set[Identifier]]:
         """As `claims`, but only those of which the other side was touched after a position: where these identifiers
         were touched too, all claims that were made or changed since are among them."""
@@ -143,14 +168,33 @@ class Reader(Protocol):
     def ledger_rows(self, subjects: Collection[str]) -> list[tuple[str, LedgerRows]]:
         """The same as rows, for those who only walk over them."""
 
-    def registers(self, subjects: Collection[str]) -> list[Setting]:
-        """The latest value of every register, members combined."""
+    def ledger_of(
+        self, subjects: Collection[str], signals: Collection[str], beginning: str | None = None
+    ) -> list[LedgerRows]:
+        """The rows of these signals alone, and of all that begin so, subject by subject: for who is counted much."""
+
+    def ledger_sums(self, subject: str) -> dict[str, int]:
+        """Signal → how often it was ever counted. While `version` stays none of them falls, and where one stays no row
+        of its signal changed."""
+
+    def registers(self, subjects: Collection[str], but: Collection[str] = ()) -> list[Setting]:
+        """The latest value of every register, members combined; those of the kinds in `but` are left out."""
 
     def messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
         """The messages of all threads, by thread and then in order of time."""
 
     def latest_messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
         """The same from the last public word of ours in each thread on: all that `open_requests` looks at."""
+
+    def count_messages(self, subjects: Collection[str]) -> int:
+        """How many there are. While `version` stays it never falls, and while it stays so do the messages."""
+
+    def waiting(self, subjects: Collection[str]) -> tuple[list[Waiting], list[ThreadMessage]]:
+        """What waits for an answer, counted, of the threads in which one of the subjects alone spoke; and all messages
+        of those in which others of them spoke too, in which somebody may wait."""
+
+    def contacts(self, subjects: Collection[str], since: int) -> list[ContactRow]:
+        """Their contacts from `since` on, in order of (occurred_at, key)."""
 
     def found(self, words: Sequence[str], beginnings: Sequence[str], limit: int) -> list[Match]:
         """Whose names have for each of the words (see `finding.words_of`) one that begins so, and whose identifiers,
@@ -163,6 +207,10 @@ class Reader(Protocol):
 
     def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]:
         """Why customers complained in that time, and how often; None where they did not say."""
+
+    def held_back(self, from_at: int, to_at: int) -> list[tuple[str, str, int]]:
+        """(type, reason, how many) of the decisions in that time to put a message off or not to send it; one that was
+        taken for several reasons counts for each. The most frequent first."""
 
     def unanswered(self, after: Stamp, limit: int) -> list[ThreadMessage]:
         """The customer's first message since a public word of ours, of each thread of a subject, the oldest first in
@@ -178,6 +226,12 @@ class ReadProjections(Protocol):
 
     def reading(self) -> AbstractContextManager[Reader]:
         """A consistent look, for this thread."""
+
+    def touched_since(self, position: int) -> tuple[set[str] | None, int]:
+        """The identifiers that were touched after a position, and the position up to which they are told: looks that
+        begin after this see that far at least. None where this process does not know: it did not see all of it happen,
+        or it is too long ago, or somebody was erased meanwhile. Then `Reader.touched_after` does, unless the version
+        changed: in another everybody may be different."""
 
     def digest(self) -> dict[str, str]:
         """SHA-256 in hex of the content of entries, ledger, registers and claims: the same for the same touchpoints,

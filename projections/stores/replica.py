@@ -25,6 +25,7 @@ from touchbook.projections.changes import Stamp
 from touchbook.projections.compacted import (
     KINDS,
     Claimed,
+    Contacted,
     Erased,
     Head,
     LedgerDay,
@@ -55,7 +56,7 @@ from touchbook.projections.stores.sqlite import (
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.timeline import Entry, TimelineFilters
 
-FORMAT = 2
+FORMAT = 3
 """Of the tables, see `replica_tables.sql`; a file of another is filled anew."""
 NOTHING = "0"
 """The build of a replica that has read nothing yet."""
@@ -84,6 +85,8 @@ class Timelines(Protocol):
     def minutes(self, since: int) -> list[tuple[int, str, int]]: ...
 
     def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]: ...
+
+    def held_back(self, from_at: int, to_at: int) -> list[tuple[str, str, int]]: ...
 
     def deeds(
         self, subjects: Sequence[str], to_at: int, from_at: int = -(2**62), *, up_to: Places
@@ -164,6 +167,9 @@ class ReplicaReader(SqliteReader):
         self._describe()
         return super().version()
 
+    def made_by(self) -> str:
+        return str(self._rows(sql("replica_described")).fetchone()[1])
+
     def _describe(self) -> str:
         if self._build is None:
             self._build, made_by, erased = self._rows(sql("replica_described")).fetchone()
@@ -229,6 +235,9 @@ class ReplicaReader(SqliteReader):
     def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]:
         return self._timelines.causes(from_at, to_at)
 
+    def held_back(self, from_at: int, to_at: int) -> list[tuple[str, str, int]]:
+        return self._timelines.held_back(from_at, to_at)
+
     def deeds(self, subjects: Sequence[str], to_at: int, from_at: int = -(2**62)) -> list[Deed]:
         return self._timelines.deeds(subjects, to_at, from_at, up_to=self._up_to())
 
@@ -283,8 +292,13 @@ class ReplicaFile(SqliteFile):
 
     def forget(self) -> None:
         with self._taking() as connection:
+            (changed,) = connection.execute(sql("replica_move")).fetchone()
             for statement in sql("replica_forget_all").split(";"):
                 connection.execute(statement)
+            connection.execute(
+                sql("write_erased"), ("erased", changed)
+            )  # another version: nobody is as he was
+        self._touched().forget(changed)
 
     def apply(self, records: Sequence[CompactedRecord], offsets: Mapping[tuple[str, int], int]) -> None:
         """Takes what the records tell, and the offsets that follow them, in one transaction. What was taken before may
@@ -298,9 +312,16 @@ class ReplicaFile(SqliteFile):
                 touched |= self._shown(told)
             connection.execute(sql("replica_touch"), {"ids": listed(touched), "changed": changed})
             connection.executemany(sql("replica_write_topics"), [(*at, next) for at, next in offsets.items()])
+        self._remember(told, changed, touched)
         if told.of(Erased) and not self._hurrying:
             with suppress(sqlite3.OperationalError):  # somebody reads on and on: then with the next erasure
                 self._own.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _remember(self, told: _Told, changed: int, touched: set[str]) -> None:
+        if told.of(Erased):
+            self._touched().forget(changed)
+        elif not self._hurrying:
+            self._touched().add(changed - 1, changed, touched | {one.id for one in told.of(Seen)})
 
     def _shown(self, told: _Told) -> set[str]:
         """Whose timelines show more since the markers moved."""
@@ -329,7 +350,7 @@ class ReplicaFile(SqliteFile):
             raise
 
 
-_NAMED_BY = {LedgerDay: 2, Register: 3, Message: 4, Head: 3, Seen: 2, Claimed: 6, Erased: 1}
+_NAMED_BY = {LedgerDay: 2, Register: 3, Message: 4, Contacted: 3, Head: 3, Seen: 2, Claimed: 6, Erased: 1}
 """How many of the first fields of each name the row."""
 
 
@@ -381,7 +402,9 @@ def _take(connection: sqlite3.Connection, told: _Told, changed: int) -> set[str]
     if new := [one for one in told.of(Erased) if one.position > erased.get(one.subject, 0)]:
         told.drop_before({one.subject: one.position for one in new})
         _erase(connection, new, changed)
-    touched = {one.subject for kind in (LedgerDay, Register, Message, Head) for one in told.of(kind)}
+    touched = {
+        one.subject for kind in (LedgerDay, Register, Message, Contacted, Head) for one in told.of(kind)
+    }
     _take_rows(connection, told)
     touched |= _take_identifiers(connection, told.of(Seen), changed)
     return touched | _take_claims(connection, told.of(Claimed))
@@ -411,8 +434,9 @@ def _take_rows(connection: sqlite3.Connection, told: _Told) -> None:
     )
     insert(connection, "replica_register", 7, chain.from_iterable(sorted(told.of(Register))))
     search_again(connection.execute, names_in(one[:3] for one in told.of(Register)))
-    insert(connection, "replica_message", 8, chain.from_iterable(sorted(told.of(Message))))
+    insert(connection, "replica_message", 12, chain.from_iterable(sorted(told.of(Message))))
     unanswered_again(connection.execute, {one[:2] for one in told.of(Message)})
+    insert(connection, "replica_contact", 12, chain.from_iterable(sorted(told.of(Contacted))))
     insert(connection, "replica_head", 6, chain.from_iterable(sorted(told.of(Head))))
     if old := {one.subject for one in told.of(Head) if one.key.endswith(PRUNED_AT)}:
         connection.execute(sql("replica_prune_heads"), {"subjects": listed(old), "kept": RECENT_ENTRIES})
@@ -481,7 +505,7 @@ def _erase(connection: sqlite3.Connection, erased: Collection[Erased], changed: 
     pairs, ids = set[tuple[str, str]](), set[str]()
     for subject, position in erased:
         bounds = {"subject": subject, "position": position}
-        for table in ("ledger", "registers", "thread_messages", "heads"):
+        for table in ("ledger", "registers", "thread_messages", "contacts", "heads"):
             rows(sql(f"replica_forget_{table}"), bounds)
         pairs.update(rows(sql("replica_forget_claims"), bounds).fetchall())
         ids.update(id for (id,) in rows(sql("replica_forget_identifiers"), bounds).fetchall())

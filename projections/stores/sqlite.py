@@ -18,30 +18,41 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache, partial
 from heapq import merge
 from itertools import chain, islice, starmap
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from touchbook.contacts import ContactRow
 from touchbook.errors import PositionMoved, StoreUnavailable
 from touchbook.identity import SHARED_BEYOND, is_blocked
 from touchbook.ledger import Ledger, LedgerRows
-from touchbook.projections.changes import Changes, EntryRow, IdentifierRow, Stamp
+from touchbook.projections.changes import Changes, EntryRow, IdentifierRow, Stamp, tags_text
 from touchbook.projections.context import RECENT_ENTRIES, Head, head_of
 from touchbook.projections.finding import words_of
 from touchbook.projections.stores.derived import names_in, search_again, unanswered_again
-from touchbook.projections.stores.port import Again, Deed, Known, Match, Places
+from touchbook.projections.stores.port import Again, Deed, Known, Match, Places, Waiting
+from touchbook.projections.touched import Touched, touched_in
 from touchbook.registers import Setting, ThreadMessage, latest
 from touchbook.schemas.touchpoint import Claim, Identifier
 from touchbook.statements import statement_of
-from touchbook.timeline import NOISE, Entry, TimelineFilters, counted_causes, reason_in
+from touchbook.timeline import (
+    NOISE,
+    Entry,
+    TimelineFilters,
+    counted_causes,
+    counted_reasons,
+    reason_in,
+)
 
 POINTER = "projections.current"
 LAST: Stamp = (2**62, "~")
+LAST_LETTER = "\U0010ffff"
+"""Sorts after every other."""
 DIGESTS = ("entries", "ledger", "registers", "claims")
 AT_ONCE = (256, 32, 4, 1)
 """Rows in one statement: few different numbers, so that the parsed statements are used again."""
 TABLES = (
-    *("entries", "ledger", "registers", "search", "thread_messages", "unanswered"),
+    *("entries", "ledger", "registers", "search", "thread_messages", "unanswered", "contacts"),
     *("claims", "identifiers"),
 )
 MINUTES_KEPT = 2 * 24 * 60
@@ -73,6 +84,7 @@ class SqliteFile:
         self._open: dict[threading.Thread, sqlite3.Connection] = {}
         self._guard = threading.Lock()
         self._pointed: tuple[tuple[int, int, int], Path | None] | None = None
+        self._ring: tuple[Path, Touched] | None = None
 
     @classmethod
     def open(cls, directory: Path, version: str) -> Self:
@@ -205,6 +217,19 @@ class SqliteFile:
         connection.execute("ANALYZE")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def touched_since(self, position: int) -> tuple[set[str] | None, int]:
+        if (told := self._touched().since(position)) is not None:
+            return told
+        with self.reading() as reader:
+            now = reader.position()
+        return (set() if now == position else None), now
+
+    def _touched(self) -> Touched:
+        file, held = self.file, self._ring
+        if held is None or held[0] != file:
+            held = self._ring = file, touched_in(file)
+        return held[1]
+
     def digest(self) -> dict[str, str]:
         with self.reading() as reader:
             return {name: reader.digest_of(name) for name in DIGESTS}
@@ -217,12 +242,15 @@ class SqliteProjections(SqliteFile):
         with self._moving(after, position) as connection:
             write_changes(connection, changes)
             _count_minutes(connection, changes.entries)
+        if not self._hurrying:
+            self._touched().add(after, position, {id for _, id in changes.identifiers})
 
     def erase(self, members: Collection[str], again: Again, after: int, position: int) -> None:
         with self._moving(after, position) as connection:
             _erase(connection, members, again)
             names = ["erased", *(f"erased:{member}" for member in members)]
             connection.executemany(sql("write_erased"), [(name, position) for name in names])
+        self._touched().forget(position)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -382,12 +410,11 @@ def write_changes(connection: sqlite3.Connection, changes: Changes) -> None:
     )
     insert(connection, "write_register", 6, chain.from_iterable(registers))
     search_again(connection.execute, names_in(changes.registers))
-    messages = sorted(
-        (one.subject, one.thread, one.occurred_at, one.key, one.role, one.public, one.channel)
-        for one in changes.messages
-    )
-    insert(connection, "write_message", 7, chain.from_iterable(messages))
+    messages = sorted(map(_message_row, changes.messages), key=itemgetter(0, 1, 2, 3))
+    insert(connection, "write_message", 11, chain.from_iterable(messages))
     unanswered_again(connection.execute, {message[:2] for message in messages})
+    contacts = sorted(map(_contact_row, changes.contacts), key=itemgetter(0, 1, 2))
+    insert(connection, "write_contact", 11, chain.from_iterable(contacts))
     identifiers = sorted(starmap(_identifier_row, changes.identifiers.items()))
     insert(connection, "write_identifier", 10, chain.from_iterable(identifiers))
     if changes.claims:
@@ -439,6 +466,19 @@ def _sql_for(name: str, columns: int, rows: int) -> str:
     return sql(name).replace(row, ", ".join([row] * rows))
 
 
+_message_row = attrgetter(
+    *("subject", "thread", "occurred_at", "key", "role", "public", "channel"),
+    *("agent", "team", "purpose", "closes"),
+)
+
+
+def _contact_row(one: ContactRow) -> tuple[Any, ...]:
+    return (
+        *(one.subject, one.occurred_at, one.key, one.kind, one.reservation, one.channel, one.purpose),
+        *(tags_text(one.tags), one.campaign, one.counts, one.until),
+    )
+
+
 def _identifier_row(name: tuple[str, str], row: IdentifierRow) -> tuple[Any, ...]:
     _, id = name
     one, seen = row.identifier, (row.first_seen, row.last_seen, row.touchpoints, row.changed)
@@ -470,7 +510,7 @@ def _erase(connection: sqlite3.Connection, members: Collection[str], again: Agai
     beside = [side for (side,) in rows(sql("erase_beside"), {"group": listed(group)})]
     subjects = {"subjects": listed([*group, *beside]), "group": listed(group)}
     keys = [key for (key,) in rows(sql("erase_keys"), subjects)]
-    for table in ("entries", "ledger", "registers", "search", "thread_messages", "unanswered"):
+    for table in ("entries", "ledger", "registers", "search", "thread_messages", "unanswered", "contacts"):
         rows(sql(f"erase_{table}"), {"members": listed(members)})
     rows(sql("erase_claims"), {"group": listed(group)})
     rows(sql("erase_identifiers"), {"group": listed(group)})
@@ -529,8 +569,14 @@ class SqliteReader:
             self._version = f"{made_by}.{erased}" if erased else str(made_by)
         return self._version
 
+    def made_by(self) -> str:
+        return str(self._rows(sql("read_version")).fetchone()[0])
+
     def erased(self, ids: Collection[str]) -> list[tuple[str, int]]:
         return self._rows(sql("read_erased"), (listed(ids),)).fetchall()
+
+    def all_erased(self) -> list[str]:
+        return [id for (id,) in self._rows(sql("all_erased"))]
 
     def keys_of(self, subjects: Collection[str]) -> list[str]:
         return [key for (key,) in self._rows(sql("read_keys"), (listed(subjects),))]
@@ -567,6 +613,11 @@ class SqliteReader:
     def touched(self, group: str, after: int, limit: int) -> list[str]:
         asked = {"group": group, "after": after, "limit": limit}
         return [id for (id,) in self._rows(sql("read_touched"), asked)]
+
+    def touched_after(self, position: int, limit: int) -> set[str] | None:
+        asked = {"position": position, "limit": limit + 1}
+        ids = {id for (id,) in self._rows(sql("read_touched_after"), asked)}
+        return ids if len(ids) <= limit else None
 
     def claims(self, ids: Collection[str], limit: int | None = None) -> tuple[list[Claim], set[Identifier]]:
         return self._claims("read_claims", {"ids": listed(ids), "limit": -1 if limit is None else limit})
@@ -650,8 +701,20 @@ class SqliteReader:
         found = [(subject, self._rows(statement, (subject,)).fetchall()) for subject in subjects]
         return [one for one in found if one[1]]
 
-    def registers(self, subjects: Collection[str]) -> list[Setting]:
-        rows = self._rows(sql("read_registers"), (listed(subjects),))
+    def ledger_of(
+        self, subjects: Collection[str], signals: Collection[str], beginning: str | None = None
+    ) -> list[LedgerRows]:
+        begins = (beginning, beginning + LAST_LETTER) if beginning else ("", "")
+        named = [signal for signal in signals if not begins[0] <= signal < begins[1]]
+        asked = {"signals": listed(named), "beginning": begins[0], "end": begins[1]}
+        found = (self._rows(sql("read_ledger_of"), {**asked, "subject": one}).fetchall() for one in subjects)
+        return [rows for rows in found if rows]
+
+    def ledger_sums(self, subject: str) -> dict[str, int]:
+        return dict(self._rows(sql("read_ledger_sums"), (subject,)).fetchall())
+
+    def registers(self, subjects: Collection[str], but: Collection[str] = ()) -> list[Setting]:
+        rows = self._rows(sql("read_registers"), (listed(subjects), listed(but)))
         return latest(
             Setting(kind, key, json.loads(value), at, touchpoint) for kind, key, value, at, touchpoint in rows
         )
@@ -662,9 +725,23 @@ class SqliteReader:
     def latest_messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
         return self._messages("read_latest_messages", subjects)
 
+    def count_messages(self, subjects: Collection[str]) -> int:
+        (number,) = self._rows(sql("count_messages"), (listed(subjects),)).fetchone()
+        return int(number)
+
+    def waiting(self, subjects: Collection[str]) -> tuple[list[Waiting], list[ThreadMessage]]:
+        shared = self._messages("read_shared_messages", subjects) if len(subjects) > 1 else []
+        threads = {message.thread for message in shared}
+        rows = self._rows(sql("read_waiting"), {"subjects": listed(subjects)})
+        return [one for one in map(Waiting._make, rows) if one.thread not in threads], shared
+
     def _messages(self, statement: str, subjects: Collection[str]) -> list[ThreadMessage]:
         rows = self._rows(sql(statement), {"subjects": listed(subjects)})
         return [_message(row) for row in rows]
+
+    def contacts(self, subjects: Collection[str], since: int) -> list[ContactRow]:
+        asked = {"subjects": listed(subjects), "since": since}
+        return [_contact(row) for row in self._rows(sql("read_contacts"), asked)]
 
     def found(self, words: Sequence[str], beginnings: Sequence[str], limit: int) -> list[Match]:
         found = self._found_names(words, limit) if words else []
@@ -702,6 +779,9 @@ class SqliteReader:
             for shown, sent, n in rows
         )
 
+    def held_back(self, from_at: int, to_at: int) -> list[tuple[str, str, int]]:
+        return counted_reasons(self._rows(sql("read_held_back"), {"from_at": from_at, "to_at": to_at}))
+
     def unanswered(self, after: Stamp, limit: int) -> list[ThreadMessage]:
         asked = {"after_at": after[0], "after_key": after[1], "limit": limit}
         return [_message(row) for row in self._rows(sql("read_unanswered"), asked)]
@@ -715,8 +795,15 @@ class SqliteReader:
 
 
 def _message(row: tuple[Any, ...]) -> ThreadMessage:
-    *header, public, channel = row
-    return ThreadMessage(*(*header, bool(public), channel))
+    *header, public, channel, agent, team, purpose, closes = row
+    return ThreadMessage(*(*header, bool(public), channel, agent, team, purpose, bool(closes)))
+
+
+def _contact(row: tuple[Any, ...]) -> ContactRow:
+    *header, tags, campaign, counts, until = row
+    return ContactRow(
+        *(*header, tuple(json.loads(tags)), campaign, None if counts is None else bool(counts), until)
+    )
 
 
 def _known(row: tuple[Any, ...]) -> Known:

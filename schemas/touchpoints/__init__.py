@@ -9,6 +9,7 @@ from touchbook.schemas.details import Details
 from touchbook.schemas.touchpoints import (
     account,
     commerce,
+    contact,
     conversation,
     feedback,
     immersive,
@@ -28,6 +29,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     recommendation,
     immersive,
     information,
+    contact,
     loyalty,
     learning,
     account,

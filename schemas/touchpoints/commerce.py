@@ -20,7 +20,7 @@ from touchbook.schemas.details import INTEREST, REFUND, SPEND, Code, Details, Na
 from touchbook.schemas.display import Display, Wording
 from touchbook.schemas.interests import BOUGHT, LOOKED_AT, Category, interests
 from touchbook.schemas.money import MoneyFields
-from touchbook.schemas.threads import Threaded
+from touchbook.schemas.threads import Threaded, entered
 
 
 class Item(BaseModel):
@@ -162,10 +162,10 @@ class OrderPlaced(MoneyFields, _OfOrder):
     def registers(self) -> Iterable[Register]:
         yield self._state("open")
         yield Register("case_opened", self._key, {"title": None})
-        yield Register("case_stage", self._key, {"stage": "placed"})
+        yield from entered(self._key, "placed")
 
 
-_STAGES_EN = {
+ORDER_STAGES_EN = {
     "confirmed": "confirmed",
     "paid": "paid",
     "packed": "packed",
@@ -178,7 +178,7 @@ _STAGES_EN = {
     "true": "",
     "false": "not shown to the customer",
 }
-_STAGES_RU = {
+ORDER_STAGES_RU = {
     "confirmed": "подтверждён",
     "paid": "оплачен",
     "packed": "собран",
@@ -205,12 +205,12 @@ class OrderStageChanged(_OfOrder):
         en=Wording(
             "Order {order_id}: {stage|words}",
             "[{note|short}][ · expected {expected_at|datetime}][ · {visible|words}]",
-            _STAGES_EN,
+            ORDER_STAGES_EN,
         ),
         ru=Wording(
             "Заказ {order_id}: {stage|words}",
             "[{note|short}][ · ожидается {expected_at|datetime}][ · {visible|words}]",
-            _STAGES_RU,
+            ORDER_STAGES_RU,
         ),
     )
 
@@ -224,7 +224,7 @@ class OrderStageChanged(_OfOrder):
             yield Signal("stage_shown")
 
     def registers(self) -> Iterable[Register]:
-        yield Register("case_stage", self._key, {"stage": self.stage})
+        yield from entered(self._key, self.stage)
 
     def shown_to_customer(self) -> bool:
         return self.visible

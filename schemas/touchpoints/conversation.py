@@ -90,6 +90,11 @@ class ChatEnded(Details):
     resolved: bool | None = Field(None, description="Whether the question was solved, if known.")
     reason: Code | None = Field(None, description="Why it ended, e.g. customer_left, timeout.")
 
+    def message(self) -> Message:
+        """Nobody's word: it answers nothing, and what is written after it begins anew."""
+        ours = self.actor is not None and self.actor.kind == "agent"
+        return Message("agent" if ours else "bot", public=False, closes=True)
+
 
 class CallStarted(Details):
     """A call. Its direction must be said: one of ours weighs on him, one of his own does not."""

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from touchbook.schemas.details import Code, Details, Message, Name, Signal, Stance, Text
+from touchbook.schemas.details import Code, Contact, Details, Message, Name, Signal, Stance, Text
 from touchbook.schemas.display import Display, Wording
 from touchbook.schemas.threads import Threaded, customer_message
 
@@ -46,6 +46,12 @@ class SurveySent(Details):
 
     survey: Name | None = Field(None, description="Which survey.")
     question: Text | None = Field(None, description="What is asked.")
+
+    def contact(self) -> Contact | None:
+        """An invitation goes out to him as a message does."""
+        if self.taken_direction() != "out":
+            return None
+        return Contact("sent", self.decision, None, self.purpose or "survey", (), self.campaign)
 
 
 class SurveyAnswered(Details):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from touchbook.schemas.details import Code, Details, Message, Name, Signal, Text
+from touchbook.schemas.details import Code, Contact, Details, Message, Name, Signal, Text
 from touchbook.schemas.display import Display, Wording
 
 _SEND_SIGNALS = {
@@ -19,6 +19,7 @@ _SEND_SIGNALS = {
     "offer": "message_marketing",
     "support": "message_service",
     "service": "message_service",
+    "legal": "message_service",
 }
 """By purpose: whether a send presses him or serves him. An invitation to a survey is `survey_sent`."""
 
@@ -47,6 +48,9 @@ class MessageSent(_OfMessage):
     )
 
     text: Text | None = Field(None, description="What it said.")
+    tags: tuple[Name, ...] = Field(
+        (), description="What a contact policy may count it by besides its purpose."
+    )
 
     def signals(self) -> Iterable[Signal]:
         if name := _SEND_SIGNALS.get(self.purpose or ""):
@@ -57,6 +61,12 @@ class MessageSent(_OfMessage):
         if self.actor is None or self.actor.kind not in ("agent", "bot") or self.taken_direction() != "out":
             return None
         return Message("agent" if self.actor.kind == "agent" else "bot", public=True)
+
+    def contact(self) -> Contact | None:
+        """Sent under a reservation (its `decision`) it is the same contact as that."""
+        if self.taken_direction() != "out":
+            return None
+        return Contact("sent", self.decision, None, self.purpose, self.tags, self.campaign)
 
     def marks(self) -> Iterable[str]:
         if self.purpose is None:

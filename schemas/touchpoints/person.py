@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import date
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
@@ -30,6 +31,7 @@ _PURPOSES_EN = {
     "offer": "offers",
     "service": "service messages",
     "survey": "surveys",
+    "legal": "notices we must send",
 }
 _PURPOSES_RU = {
     "welcome": "приветственные сообщения",
@@ -38,7 +40,22 @@ _PURPOSES_RU = {
     "offer": "предложения",
     "service": "сервисные сообщения",
     "survey": "опросы",
+    "legal": "обязательные уведомления",
 }
+_STANDING_RU = {
+    "loyalty": "лояльность", "emotional_loyalty": "эмоциональная лояльность", "trust": "доверие",
+    "satisfaction": "удовлетворённость", "engagement": "вовлечённость", "churn_risk": "риск ухода",
+    "fatigue": "усталость",
+    "new": "новый", "returning": "возвращается", "regular": "постоянный", "loyal": "лояльный",
+    "devoted": "преданный", "indifferent": "равнодушие", "sympathetic": "симпатия", "attached": "привязанность",
+    "bonded": "близость", "champion": "амбассадор", "broken": "утрачено", "doubtful": "шаткое",
+    "neutral": "нейтральное", "trusting": "хорошее", "firm": "прочное", "unhappy": "недовольство",
+    "uneasy": "сомнения", "content": "нормально", "pleased": "довольство", "delighted": "восторг",
+    "silent": "молчание", "occasional": "изредка", "active": "активность", "engaged": "увлечённость",
+    "immersed": "погружение", "low": "низкий", "watch": "на заметке", "elevated": "повышенный", "high": "высокий",
+    "critical": "критический", "fresh": "нет", "fine": "в норме", "tired": "заметная", "exhausted": "перегрузка",
+}  # fmt: skip
+"""Our own scores and their tiers."""
 
 
 @cache
@@ -345,6 +362,37 @@ class EmotionObserved(Details):
     def marks(self) -> Iterable[str]:
         if self.unsure():
             yield "low_confidence"
+
+
+class ScoreTierChanged(Details):
+    """A score of his stands in another tier at the end of a day than at the end of the day before."""
+
+    type = "score_tier_changed"
+    family = "person"
+    default_direction = "internal"
+    for_customer = False  # what we reckon of him, not something that happened between us
+    display = Display(
+        icon="milestone",
+        en=Wording(
+            "Score {score|words}[: {before|words}][ → {after|words}]",
+            "[was {value_before|number}][ · now {value_after|number}][ · end of {day|date}]",
+        ),
+        ru=Wording(
+            "Оценка «{score|words}»[: {before|words}][ → {after|words}]",
+            "[было {value_before|number}][ · стало {value_after|number}][ · конец дня {day|date}]",
+            _STANDING_RU,
+        ),
+    )
+
+    score: Code = Field(description="Which score.")
+    before: Code | None = Field(None, description="Its tier a day earlier; null where too little was known.")
+    after: Code | None = Field(
+        None, description="Its tier at the end of the day; null where too little is known."
+    )
+    value_before: int | None = Field(None, description="Its value a day earlier, 0 to 100.")
+    value_after: int | None = Field(None, description="Its value at the end of the day, 0 to 100.")
+    day: date = Field(description="The UTC day at whose end it stands so.")
+    scorecard_version: int | None = Field(None, description="The version of the scorecard.")
 
 
 class NoteAdded(Details):

@@ -1,9 +1,9 @@
 """Service: cases, requests, promises, steps the customer takes, and what went wrong on our side.
 
-Most types here are the signal themselves: `case_resolved`, `case_reopened`, `request_answered`,
-`request_late`, `request_ignored`, `promise_kept`, `promise_broken`, `promise_overdue`, `service_failed`,
-`data_exposed`. Besides: `stage_shown` a stage change the customer could see, `message_in` what he wrote in
-opening a case or replying in it.
+Most types here are the signal themselves: `case_resolved`, `case_reopened`, `request_answered`, `request_late`,
+`request_ignored`, `case_silent`, `stage_stuck`, `promise_kept`, `promise_broken`, `promise_overdue`,
+`service_failed`, `data_exposed`. Besides: `stage_shown` a stage change the customer could see, `message_in` what he
+wrote in opening a case or replying in it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,19 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from touchbook.schemas.details import Code, Details, Message, Name, Register, Seconds, Signal, Text
+from touchbook.schemas.details import Code, Count, Details, Message, Name, Register, Seconds, Signal, Text
 from touchbook.schemas.display import Display, Wording
-from touchbook.schemas.threads import SPEAKERS_EN, SPEAKERS_RU, Threaded, Written, customer_message, speaker
+from touchbook.schemas.threads import (
+    SPEAKERS_EN,
+    SPEAKERS_RU,
+    Threaded,
+    Written,
+    customer_message,
+    entered,
+    speaker,
+)
 from touchbook.schemas.times import milliseconds_of
+from touchbook.schemas.touchpoints.commerce import ORDER_STAGES_EN, ORDER_STAGES_RU
 
 
 class _OfCase(Threaded):
@@ -29,8 +38,8 @@ class _OfCase(Threaded):
     def _state(self, state: str) -> Register:
         return Register("case", self._key, {"kind": "case", "id": self.case_id, "state": state})
 
-    def _stage(self, stage: str) -> Register:
-        return Register("case_stage", self._key, {"stage": stage})
+    def _stage(self, stage: str, visible: bool = True) -> Iterable[Register]:
+        return entered(self._key, stage, visible)
 
     @property
     def _key(self) -> str:
@@ -66,7 +75,7 @@ class CaseOpened(_OfCase):
         yield self._state("open")
         yield Register("case_opened", self._key, {"title": self.title})
         if self.stage:
-            yield self._stage(self.stage)
+            yield from self._stage(self.stage)
 
     def message(self) -> Message | None:
         return customer_message(self)
@@ -124,7 +133,7 @@ class CaseStageChanged(_OfCase):
             yield Signal("stage_shown")
 
     def registers(self) -> Iterable[Register]:
-        yield self._stage(self.stage)
+        yield from self._stage(self.stage, self.visible)
 
     def shown_to_customer(self) -> bool:
         return self.visible
@@ -172,7 +181,7 @@ class CaseResolved(_OfCase):
         yield self._state("closed")
 
     def message(self) -> Message:
-        return Message("agent", public=True)
+        return Message("agent", public=True, closes=True)
 
 
 class CaseReopened(_OfCase):
@@ -197,6 +206,16 @@ class CaseReopened(_OfCase):
         return customer_message(self)
 
 
+_TARGET_EN = "[{title|short}][ · target {target|duration}][ {target_time|words}][ · {by|words}]"
+_TARGET_RU = "[{title|short}][ · срок ответа {target|duration}][ {target_time|words}][ · {by|words}]"
+_VERDICT_EN = {
+    "working": "of working time", "calendar": "", "bot": "answered by the bot", "agent": "answered by an agent",
+}  # fmt: skip
+_VERDICT_RU = {
+    "working": "рабочего времени", "calendar": "", "bot": "ответил бот", "agent": "ответил сотрудник",
+}  # fmt: skip
+
+
 class _Verdict(Details):
     """A verdict about time on one request: the customer's messages until the first public reply."""
 
@@ -204,9 +223,24 @@ class _Verdict(Details):
     for_customer = False
 
     waited: Seconds | None = Field(None, description="How long the customer waited, in seconds.")
+    waited_working: Seconds | None = Field(None, description="The same, of our working hours alone.")
     target: Seconds | None = Field(None, description="How long he may have to, in seconds.")
-    turn: Name | None = Field(None, description="Id of the first unanswered message.")
+    target_time: Literal["calendar", "working"] | None = Field(
+        None, description="Whether the target counts all hours or only working ones."
+    )
+    turn: Name | None = Field(None, description="Key of the first unanswered message.")
+    opened: AwareDatetime | None = Field(None, description="When that was written.")
+    replied: AwareDatetime | None = Field(None, description="When the first public reply came.")
+    reply: Name | None = Field(None, description="Key of that reply.")
+    by: Literal["bot", "agent"] | None = Field(None, description="Whose it was.")
+    messages: Count | None = Field(None, description="How many messages of the customer it answered.")
+    policy: Name | None = Field(None, description="The version of the policy that set the target.")
     title: Text | None = Field(None, description="What it was about, in a line.")
+
+    def registers(self) -> Iterable[Register]:
+        if self.turn:
+            said = {"type": self.type, "waited": self.waited, "policy": self.policy}
+            yield Register("verdict", self.turn, said)
 
 
 class RequestAnswered(_Verdict):
@@ -216,10 +250,8 @@ class RequestAnswered(_Verdict):
     family = "service"
     display = Display(
         icon="message-square-reply",
-        en=Wording("Answered in time[: {waited|duration}]", "[{title|short}][ · target {target|duration}]"),
-        ru=Wording(
-            "Ответили вовремя[: через {waited|duration}]", "[{title|short}][ · срок ответа {target|duration}]"
-        ),
+        en=Wording("Answered in time[: {waited|duration}]", _TARGET_EN, _VERDICT_EN),
+        ru=Wording("Ответили вовремя[: через {waited|duration}]", _TARGET_RU, _VERDICT_RU),
         tone="good",
     )
 
@@ -231,11 +263,8 @@ class RequestLate(_Verdict):
     family = "service"
     display = Display(
         icon="clock-alert",
-        en=Wording("Answered late[: {waited|duration}]", "[{title|short}][ · target {target|duration}]"),
-        ru=Wording(
-            "Ответили с опозданием[: через {waited|duration}]",
-            "[{title|short}][ · срок ответа {target|duration}]",
-        ),
+        en=Wording("Answered late[: {waited|duration}]", _TARGET_EN, _VERDICT_EN),
+        ru=Wording("Ответили с опозданием[: через {waited|duration}]", _TARGET_RU, _VERDICT_RU),
         tone="bad",
     )
 
@@ -247,16 +276,77 @@ class RequestIgnored(_Verdict):
     family = "service"
     display = Display(
         icon="message-square-off",
+        en=Wording("No reply to a request[: {waited|duration} so far]", _TARGET_EN, _VERDICT_EN),
+        ru=Wording("Запрос без ответа[: прошло {waited|duration}]", _TARGET_RU, _VERDICT_RU),
+        tone="bad",
+    )
+
+
+class CaseSilent(_OfCase):
+    """A verdict about time: an open case in which the customer saw nothing of us for too long."""
+
+    type = "case_silent"
+    family = "service"
+    default_direction = "internal"
+    for_customer = False
+    display = Display(
+        icon="hourglass",
         en=Wording(
-            "No reply to a request[: {waited|duration} so far]",
-            "[{title|short}][ · target {target|duration}]",
+            "Silence in case {case_id}[ for {waited|duration}]",
+            "[at most {limit|duration}][ · since {since|datetime}]",
         ),
         ru=Wording(
-            "Запрос без ответа[: прошло {waited|duration}]",
-            "[{title|short}][ · срок ответа {target|duration}]",
+            "Тишина по обращению {case_id}[: {waited|duration}]",
+            "[допустимо {limit|duration}][ · с {since|datetime}]",
         ),
         tone="bad",
     )
+
+    since: AwareDatetime = Field(description="When he last saw something of it.")
+    waited: Seconds | None = Field(None, description="How long he had seen nothing then, in seconds.")
+    limit: Seconds | None = Field(None, description="How long he may have to, in seconds.")
+    policy: Name | None = Field(None, description="The version of the policy that set the limit.")
+
+    def registers(self) -> Iterable[Register]:
+        yield Register("verdict", f"silent:{self._key}", {"since": milliseconds_of(self.since)})
+
+
+class StageStuck(Threaded):
+    """A verdict about time: a case or order stays in a stage for much longer than others do."""
+
+    type = "stage_stuck"
+    family = "service"
+    default_direction = "internal"
+    for_customer = False
+    thread_from = ("case_id", "order_id")
+    display = Display(
+        icon="timer",
+        en=Wording(
+            "Does not move on: {stage|words}[ · order {order_id}][ · case {case_id}]",
+            "[for {waited|duration}][ · usually {usual|duration}][ · since {since|datetime}]",
+            {**ORDER_STAGES_EN, **_STAGES_EN, "placed": "placed"},
+        ),
+        ru=Wording(
+            "Нет движения, этап: {stage|words}[ · заказ {order_id}][ · обращение {case_id}]",
+            "[уже {waited|duration}][ · обычно {usual|duration}][ · с {since|datetime}]",
+            {**ORDER_STAGES_RU, **_STAGES_RU, "placed": "оформлен"},
+        ),
+        tone="bad",
+    )
+
+    case_id: Name | None = Field(None, description="The case.")
+    order_id: Name | None = Field(None, description="Or the order.")
+    stage: Code = Field(description="The stage it is in.")
+    since: AwareDatetime = Field(description="When it came into it.")
+    waited: Seconds | None = Field(None, description="How long it had been in it then, in seconds.")
+    usual: Seconds | None = Field(None, description="How long others stay in it, in seconds: the median.")
+    policy: Name | None = Field(None, description="The version of the policy that says how much is too much.")
+
+    def registers(self) -> Iterable[Register]:
+        kind, id = ("order", self.order_id) if self.order_id else ("case", self.case_id)
+        if id:
+            said = {"stage": self.stage, "since": milliseconds_of(self.since)}
+            yield Register("verdict", f"stuck:{kind}:{id}", said)
 
 
 class _OfPromise(Threaded):
@@ -348,7 +438,8 @@ class PromiseOverdue(_OfPromise):
     due: AwareDatetime | None = Field(None, description="When it was due.")
 
     def registers(self) -> Iterable[Register]:
-        yield self._outcome("overdue")
+        due = None if self.due is None else milliseconds_of(self.due)
+        yield Register("promise_overdue", self.promise_id, {"due": due})
 
 
 class _OfStep(Threaded):

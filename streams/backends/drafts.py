@@ -21,8 +21,8 @@ from touchbook.streams.keyring import Keyring
 log = logging.getLogger(__name__)
 
 MAX_TIME = 2**63 - 1
-OURS, ERASURE = "touchbook", "customer_erased"
-"""Source and type in the header of an erasure."""
+ERASURE = "customer_erased"
+"""The type in the header of an erasure, whose source is OURS."""
 
 Clock = Callable[[], int]
 """Milliseconds UTC."""

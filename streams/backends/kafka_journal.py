@@ -34,7 +34,6 @@ from touchbook.schemas.touchpoint import NO_CHANNEL, Record, Touchpoint
 from touchbook.sealing import encode_erasure, seal_each
 from touchbook.streams.backends.drafts import (
     ERASURE,
-    OURS,
     Alone,
     Batch,
     Clock,
@@ -50,6 +49,7 @@ from touchbook.streams.backends.kafka import KafkaPlace, reaching, told
 from touchbook.streams.backends.kafka_producer import Producer, Row
 from touchbook.streams.backends.kafka_records import headers_of, part_for, record_of
 from touchbook.streams.backends.kafka_topics import JOURNAL, MAX_ROW_BYTES, Described, described
+from touchbook.streams.control import OURS
 from touchbook.streams.journal import Appended
 from touchbook.streams.keyring import DataKey, Keyring
 
@@ -99,7 +99,7 @@ class KafkaJournal(Drafting):
         journal = cls(place, keyring, described(place))
         if producer is not None:
             queue = Queue(max_queue, max_drain)
-            journal._writer = _Writer(place, journal.parts, keyring, clock, producer, queue, observe_append)
+            journal._writer = Writer(place, journal.parts, keyring, clock, producer, queue, observe_append)
             journal._writer.start()
         return journal
 
@@ -108,7 +108,7 @@ class KafkaJournal(Drafting):
         self._place = place
         self._made = made
         self._readers = _Readers(place)
-        self._writer: _Writer | None = None
+        self._writer: Writer | None = None
         self._probing = threading.Lock()
 
     @property
@@ -218,8 +218,10 @@ class KafkaJournal(Drafting):
         self._keyring.probe()
 
 
-class _Writer:
+class Writer:
     """The thread that seals. A producer or keyring that fails costs the batches at hand, never the thread."""
+
+    name = "the journal"
 
     def __init__(
         self,
@@ -273,7 +275,7 @@ class _Writer:
 
     def took(self) -> None:
         if self.failing_because is not None:
-            log.warning("the journal takes touchpoints again")
+            log.warning("%s takes touchpoints again", self.name)
         self.failing_because = None
 
     def _run(self) -> None:
@@ -362,7 +364,7 @@ class _Writer:
     def _failed(self, why: str) -> None:
         if self.failing_because is None:  # what fails afterwards says less than the first
             self.failing_because = why
-            log.error("the journal takes nothing: %s", why)
+            log.error("%s takes nothing: %s", self.name, why)
 
     def _positions(self, rows: Sequence[Row], offsets: Sequence[int]) -> list[int]:
         return [position_in(row.part, offset) for row, offset in zip(rows, offsets, strict=True)]

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Self
+from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
@@ -50,16 +50,19 @@ class KafkaTails:
 
     def read(self, topic: str, part: int, start: int, end: int) -> Sequence[tuple[bytes, bytes | None]]:
         """Keys and values of what is there from one offset to before another; what was compacted away is missing."""
+        return [(record.key or b"", record.value) for record in self.records(topic, part, start, end)]
+
+    def records(self, topic: str, part: int, start: int, end: int) -> list[Any]:
+        """The same as Kafka's client gives it."""
         there = TopicPartition(topic, part)
-        found: list[tuple[bytes, bytes | None]] = []
+        found: list[Any] = []
         with self._using() as client:
             client.assign([there])
             client.seek(there, max(start, client.beginning_offsets([there])[there]))
             deadline = time.monotonic() + READ_SECONDS
             while client.position(there) < end:
-                for record in client.poll(timeout_ms=500).get(there, ()):
-                    if record.offset < end:
-                        found.append((record.key or b"", record.value))
+                polled = client.poll(timeout_ms=500).get(there, ())
+                found += [record for record in polled if record.offset < end]
                 if time.monotonic() > deadline:
                     raise BrokerUnavailable("brokers give nothing of what they say is there")
             client.unsubscribe()

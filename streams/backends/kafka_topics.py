@@ -22,6 +22,10 @@ from touchbook.streams.backends.kafka_producer import Producer, Row
 FORMAT = "1"
 JOURNAL, KEYS, SET_ASIDE, CONTROL, INGRESS = "journal", "keys", "set-aside", "control", "ingress"
 AUDIT = "audit"
+SCORES = "scores"
+DECISIONS = "decisions"
+DUTY = "duty"
+"""Nobody writes to it: whom a consumer group gives its one partition has the duty, see `KafkaDuty`."""
 BUILT = ("ledgers", "registers", "claims")
 """Topics of a build of the projections."""
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
@@ -40,6 +44,8 @@ GONE_MS = 30 * DAY_MS
 DESTROYED_MS = 3_650 * DAY_MS
 """The same for keys, whose destruction nobody may miss."""
 INGRESS_MS = 7 * DAY_MS
+DECISIONS_MS = 30 * DAY_MS
+"""Decisions are in the journal a moment later; until then, and for the next who decides, they are kept here."""
 DEFAULT_PARTS = 8
 DEFAULT_REPLICAS = 3
 READ_SECONDS = 10.0
@@ -240,6 +246,8 @@ def _standing(place: KafkaPlace, parts: int, set_aside_days: int, ingress: Seque
     kept = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     passing = {"cleanup.policy": "delete", "retention.ms": str(INGRESS_MS)}
     large = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    # A month by the brokers' clock, whatever time it is for who decides.
+    decided = {"retention.ms": str(DECISIONS_MS), "message.timestamp.type": "LogAppendTime"}
     aside = {"cleanup.policy": "compact,delete", "retention.ms": str(set_aside_days * DAY_MS)}
     return [
         _Topic(place.topic(JOURNAL), parts, kept | large),
@@ -248,6 +256,9 @@ def _standing(place: KafkaPlace, parts: int, set_aside_days: int, ingress: Seque
         _Topic(place.topic(SET_ASIDE), 1, _compacted(2 * MAX_MESSAGE_BYTES, GONE_MS) | aside),
         _Topic(place.topic(CONTROL), 1, _compacted(MAX_MESSAGE_BYTES, GONE_MS)),
         _Topic(place.topic(AUDIT), 1, kept),
+        _Topic(place.topic(SCORES), parts, _compacted(MAX_MESSAGE_BYTES, GONE_MS)),
+        _Topic(place.topic(DUTY), 1, passing),
+        _Topic(place.topic(DECISIONS), 1, passing | large | decided),
         *(_Topic(place.topic(f"{INGRESS}.{source}"), parts, passing | large) for source in ingress),
     ]
 

@@ -22,6 +22,7 @@ from touchbook.streams.backends.sqlite import connect, create_tables, statement,
 from touchbook.streams.control import (
     LONGEST_NAME,
     ORIGIN,
+    OURS,
     PUBLISHING,
     ROLES,
     SOURCE_NAME,
@@ -327,6 +328,10 @@ def _check_key(role: str, source: str, channel: str | None, origins: Sequence[st
         raise Refused(400, "role_invalid", f"role: expected one of {', '.join(ROLES)}")
     if not SOURCE_NAME.fullmatch(source):
         raise Refused(400, "source_invalid", f"source: expected a name like web-shop, {SOURCE_NAME.pattern}")
+    if source == OURS:
+        raise Refused(
+            400, "source_reserved", f"source: expected another than {OURS}, which is the server's own"
+        )
     if channel is not None and not SOURCE_NAME.fullmatch(channel):
         raise Refused(
             400, "channel_invalid", f"channel: expected a name like web_chat, {SOURCE_NAME.pattern}"

@@ -18,7 +18,6 @@ from touchbook.schemas.touchpoint import NO_CHANNEL
 from touchbook.sealing import digest_in, encode_erasure, seal_each, unseal
 from touchbook.streams.backends.drafts import (
     ERASURE,
-    OURS,
     Alone,
     Batch,
     Clock,
@@ -30,6 +29,7 @@ from touchbook.streams.backends.drafts import (
     tell,
 )
 from touchbook.streams.backends.sqlite import connect, insert_whole, probe, statement
+from touchbook.streams.control import OURS
 from touchbook.streams.journal import Appended
 from touchbook.streams.keyring import DataKey, Keyring
 

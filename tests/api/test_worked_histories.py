@@ -12,9 +12,10 @@ import httpx
 import pytest
 import yaml
 
+from touchbook.cli.demo import settle
 from touchbook.cli.serve import running
 from touchbook.ledger import MILLISECONDS_A_DAY
-from touchbook.schemas.times import day_text, rfc3339
+from touchbook.schemas.times import day_text, milliseconds, rfc3339
 from touchbook.settings import settings_from
 from touchbook.wiring import now
 
@@ -142,6 +143,62 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
             f"Bearer {server.book.control.create_key('read-scores', 'recommender')[1]}"
         )
         yield http
+
+
+POLICY = """
+policy: 1
+versions:
+- version: worked-1
+  from: 1970-01-01
+  grace: 0s
+  reply: {targets: [{within: 4h}], ignored_after: 72h}
+"""
+NEVER = 3 * MILLISECONDS_A_DAY
+IGNORED = [name for name, history in WORKED["histories"].items() if "request_ignored" in history]
+
+
+def asked_instead(event: dict[str, Any]) -> dict[str, Any]:
+    """For a verdict that a help desk published, what the customer wrote three days before; all else as it is."""
+    if event["type"] != "request_ignored":
+        return event
+    said = {"text": "Is anybody there?", "actor": {"kind": "customer"}, "thread": event["id"]}
+    at = milliseconds(event["time"], "time") - NEVER
+    return {
+        **event,
+        "type": "chat_message_sent",
+        "time": rfc3339(at),
+        "data": {**said, "identifiers": event["data"]["identifiers"]},
+    }
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_who_is_ignored_loses_as_much_trust_when_nobody_says_that_he_was(tmp_path: Path, name: str) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    settings = settings_from(data=tmp_path / "data", port=0, policy=policy, clock=False, sweep_share=1.0)
+    with running(settings) as server, httpx.Client(base_url=server.url, timeout=60) as http:
+        book = server.book
+        publisher, reader = (
+            book.control.create_key(role, "worked", channel)[1]
+            for role, channel in (("publish", "web"), ("read-scores", None))
+        )
+
+        def trust() -> list[Any]:
+            assert book.follower.wait(book.journal.head(), 60)
+            http.headers["Authorization"] = f"Bearer {reader}"
+            asked = http.get(f"/v1/customers/user_id:{name}/scores", params={"at": day_text(TODAY)})
+            score = asked.json()["scores"]["trust"]
+            return [score["milli_points"], score["value"], score["tier"]]
+
+        events = [asked_instead(event) for event in touchpoints_of(name, WORKED["histories"][name])]
+        assert "request_ignored" not in {event["type"] for event in events}
+        for some in batched(events, 1000):
+            headers = {"Authorization": f"Bearer {publisher}", "Content-Type": BATCH}
+            assert http.post("/v1/events", content=json.dumps(some), headers=headers).status_code == 200
+        before = trust()
+        settle(book)
+        assert trust() == WORKED["expected"][name]["trust"]
+        assert trust()[0] < before[0]
 
 
 def batched(events: list[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:

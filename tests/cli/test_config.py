@@ -10,6 +10,11 @@ from tests.cli.commands import answer, key_for, lines, run
 from touchbook.settings import Settings
 
 
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOUCHBOOK_CLOCK", raising=False)  # as conftest sets it
+
+
 def test_every_setting_is_shown_with_its_meaning() -> None:
     shown = answer("config", "show")
     assert set(shown) == set(Settings.model_fields)

@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from tests.cli.commands import answer, run, started
-from touchbook.cli.demo import open_in_browser
+from touchbook.cli.demo import open_in_browser, settle
 from touchbook.cli.serve import Running, running
-from touchbook.cli.story import SOURCES, Live, Story, Told, history
+from touchbook.cli.story import POLICY, SOURCES, Live, Story, Told, history
 from touchbook.cli.story.lives import LIVES, life_of
 from touchbook.cli.story.pen import KIOSK
 from touchbook.cli.story.people import fictional_phone
@@ -30,6 +30,19 @@ from touchbook.wiring import now
 A_DAY_IN_MAY = 1_778_000_000_000
 SEED = 7
 ENOUGH_FOR_A_KIOSK = 75
+NOTICED = {
+    "request_answered", "request_late", "request_ignored", "promise_overdue", "case_silent", "stage_stuck",
+    "score_tier_changed",
+}  # fmt: skip
+"""What the clock alone tells."""
+DECIDED = {
+    "contact_reserved",
+    "contact_confirmed",
+    "contact_released",
+    "contact_deferred",
+    "contact_suppressed",
+}
+"""What is told where somebody asked whether he may speak."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +74,7 @@ def test_nothing_is_told_before_it_has_happened_and_nothing_twice(story: Story) 
 
 
 def test_every_type_of_every_family_is_told(story: Story) -> None:
-    assert {told.type for told in story.told} == set(TYPES)
+    assert {told.type for told in story.told} == set(TYPES) - NOTICED - DECIDED
 
 
 def test_a_dozen_channels_and_every_service_tell_it(story: Story) -> None:
@@ -105,10 +118,6 @@ class Shop:
     def total(self, name: str) -> int:
         return self.server.book.metrics.total(name)
 
-    def settle(self) -> None:
-        while self.server.book.follower.lag:
-            time.sleep(0.02)
-
     def card(self, ref: str) -> dict[str, Any]:
         return self.customers.card(self.customers.find(ref))
 
@@ -119,15 +128,25 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    settings = settings_from(data=tmp_path_factory.mktemp("shop"), port=0, log_level="error")
+    settings = settings_from(
+        data=tmp_path_factory.mktemp("shop"), port=0, log_level="error", policy=POLICY, sweep_share=1.0
+    )
     with (
         running(settings) as server,
         Services(server.url, keys_for_services(server.book.control)) as services,
     ):
         told = Shop(server, services)
         services.tell(story.told)
-        told.settle()
+        settle(server.book)
         yield told
+
+
+def test_what_nobody_published_the_clock_notices(shop: Shop) -> None:
+    records = shop.server.book.journal.read(limit=100_000)
+    assert {one.type for one in records if one.source == "touchbook"} >= NOTICED - {
+        "stage_stuck", "score_tier_changed",
+    }  # fmt: skip
+    assert shop.total("verdicts") == sum(one.source == "touchbook" for one in records)
 
 
 def test_every_touchpoint_is_accepted_and_every_live_one_too(shop: Shop, story: Story) -> None:
@@ -176,7 +195,7 @@ def test_who_was_let_down_has_open_matters_and_little_trust(shop: Shop, story: S
     assert matters["cases"]
     assert matters["requests"]
     assert {"broken", "overdue"} <= {promise["state"] for promise in matters["promises"]}
-    assert context["scores"]["trust"]["tier"] in ("distrust", "doubtful")
+    assert context["scores"]["trust"]["tier"] in ("broken", "doubtful")
 
 
 def test_who_was_overmailed_may_not_be_sent_another_offer(shop: Shop, story: Story) -> None:

@@ -74,10 +74,18 @@ def test_she_waits_for_a_reply_in_three_threads_and_for_a_promise(book: Book, pe
 
 
 @pytest.mark.parametrize("person", WHO)
+def test_that_nobody_answered_her_the_clock_says(book: Book, person: Person) -> None:
+    said = [one for one in timeline_of(book, person) if one["source"] == "touchbook"]
+    ignored = [one["channel"] for one in said if one["type"] == "request_ignored"]
+    assert ignored == ["web", "email", "email"]
+    assert not any(one["late"] or one["marks"] for one in said)
+
+
+@pytest.mark.parametrize("person", WHO)
 def test_every_touchpoint_is_hers_and_only_the_visit_to_the_shop_came_late(
     book: Book, person: Person
 ) -> None:
-    items = timeline_of(book, person)
+    items = [one for one in timeline_of(book, person) if one["source"] != "touchbook"]
     assert len(items) == len(life_of(person, now()))
     assert [one["type"] for one in items if one["late"]] == ["place_visited"]
     assert not any(one["marks"] for one in items)

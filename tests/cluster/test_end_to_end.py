@@ -18,6 +18,7 @@ from tests.cli.commands import answer
 from tests.cluster.answers import differences
 from tests.cluster.both import Both, Streamed
 from tests.projections.histories import samples
+from tests.streams.test_kafka_scores import records
 from touchbook.projections.backtest import FromLedgers, back_test
 from touchbook.schemas.times import day_number
 
@@ -267,3 +268,27 @@ def test_a_worker_tells_that_nothing_is_behind(shapes: Both) -> None:
     shapes.worker.until(lambda: 'touchbook_worker_ingress_lag_records{part="kiosk:0"} 0.0' in told())
     begun = json.loads(next(line for line in shapes.worker.log.read_text().splitlines() if line[:1] == "{"))
     assert (begun["state"], begun["url"]) == ("working", shapes.worker.url)
+
+
+def test_the_topic_of_scores_says_how_a_replica_lists_everybody(shapes: Both) -> None:
+    shapes.cloudevents([event("order_placed", {"order_id": f"new-{n}"}, who=f"new-{n}") for n in range(3)])
+    shapes.settled()
+    cards = [card["name"] for card in shapes.desks[0].get("/v1/scorecards")["items"]]
+
+    def listed() -> dict[tuple[str, str], int]:
+        """(customer, score) → value, of everybody who has one; a handful."""
+        pages = {name: shapes.desks[0].get("/v1/customers", score=name, limit=500)["items"] for name in cards}
+        return {(one["customer"], name): one["value"] for name, items in pages.items() for one in items}
+
+    def told() -> dict[tuple[str, str], int]:
+        said = {
+            who: json.loads(value) for who, value in dict(records(shapes.machines.place)).items() if value
+        }
+        return {
+            (who, name): one["value"]
+            for who, state in said.items()
+            for name, one in state["scores"].items()
+            if one["value"] is not None
+        }
+
+    shapes.replicas[0].until(lambda: len(found := listed()) > 3 and told() == found)

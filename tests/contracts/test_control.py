@@ -19,7 +19,7 @@ from tests.streams.touchpoints import Clock
 from touchbook.errors import AccessKeyUnknown, Refused, SetAsideUnknown
 from touchbook.streams.backends.sqlite_control import SqliteControl
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
-from touchbook.streams.control import AccessKey, AsideGroup, Control
+from touchbook.streams.control import ROLES, AccessKey, AsideGroup, Control
 
 PATIENCE = 30.0
 Open = Callable[[], Control]
@@ -329,6 +329,14 @@ def test_a_source_belongs_to_web_pages_or_to_services_never_to_both(control: Con
         with pytest.raises(Refused, match="expected one of its own") as refused:
             control.create_key("publish", source, origins=origins)
         assert (refused.value.status, refused.value.code) == (400, "source_taken")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_gets_a_key_for_what_the_server_itself_records(control: Control, role: str) -> None:
+    with pytest.raises(Refused, match="server's own") as refused:
+        control.create_key(role, "touchbook")
+    assert (refused.value.status, refused.value.code) == (400, "source_reserved")
+    assert control.list_keys() == []
 
 
 def test_what_was_set_aside_is_counted_by_source_and_reason_and_its_keys_are_told(control: Control) -> None:

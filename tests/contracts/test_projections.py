@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.projections.cluster import BUILD, ClusterProjections, OnClickHouse, Store, Workers
+from touchbook.contacts import ContactRow
 from touchbook.errors import PositionMoved
 from touchbook.positions import position_in
 from touchbook.projections.changes import Changes, entry_row
@@ -198,6 +199,16 @@ def test_the_latest_register_wins_in_any_order_and_over_members(store: Projectio
         assert [(one.value, one.touchpoint) for one in reader.registers([ANN, BO])] == [("Ann", "k2")]
 
 
+def test_registers_of_kinds_that_nobody_asked_for_are_left_out(store: Projections) -> None:
+    made = Changes()
+    for kind in ("trait", "verdict", "stage"):
+        made.register(ANN, kind, "k", kind, (1, "k1"))
+    store.write(made, 0, nth(1))
+    with store.reading() as reader:
+        assert [one.kind for one in reader.registers([ANN])] == ["stage", "trait", "verdict"]
+        assert [one.kind for one in reader.registers([ANN], ("verdict", "stage"))] == ["trait"]
+
+
 def test_messages_come_by_thread_in_order_of_time(store: Projections) -> None:
     made = Changes()
     for thread, at in (("b", 1), ("a", 3), ("a", 2)):
@@ -209,6 +220,104 @@ def test_messages_come_by_thread_in_order_of_time(store: Projections) -> None:
             ("a", 3),
             ("b", 1),
         ]
+
+
+def test_a_message_tells_who_wrote_it_and_whether_it_closes_its_thread(store: Projections) -> None:
+    ours = ThreadMessage(ANN, "a", 2, "k2", "agent", True, "web", "Vera", "Support", "service", closes=True)
+    theirs = ThreadMessage(ANN, "a", 1, "k1", "customer", True, "web")
+    store.write(Changes(messages=[ours, theirs]), 0, nth(1))
+    with store.reading() as reader:
+        assert reader.messages([ANN]) == [theirs, ours]
+        assert reader.latest_messages([ANN]) == [ours]
+
+
+RESERVED = ContactRow(
+    ANN, 10, "k1", "reserved", "r-1", "email", "offer", ("lamps", "лампы"), "autumn", counts=True, until=900
+)
+SENT = ContactRow(ANN, 20, "k2", "sent", None, "sms", tags=())
+
+
+def contacted(*contacts: ContactRow) -> Changes:
+    made = Changes(contacts=list(contacts))
+    for subject, identifier in ((ANN, ANN_ID), (BO, BO_ID)):
+        made.see(subject, subject, identifier, 1, 1, 1)
+    return made
+
+
+def contacts(store: Projections, since: int = 0) -> list[ContactRow]:
+    with store.reading() as reader:
+        return reader.contacts([ANN, BO], since)
+
+
+def test_contacts_come_in_order_of_time_over_several_subjects_from_a_time_on(store: Projections) -> None:
+    his = ContactRow(BO, 10, "k3", "released", "r-1", "email", counts=False)
+    store.write(contacted(SENT), 0, nth(1))
+    store.write(contacted(his, RESERVED), nth(1), nth(2))
+    assert contacts(store) == [RESERVED, his, SENT]
+    assert contacts(store, since=11) == contacts(store, since=20) == [SENT]
+    assert contacts(store, since=21) == []
+
+
+def test_a_contact_told_again_is_one(store: Projections) -> None:
+    store.write(contacted(RESERVED), 0, nth(1))
+    before = store.digest()
+    store.write(Changes(contacts=[RESERVED]), nth(1), nth(2))
+    assert contacts(store) == [RESERVED]
+    assert store.digest() == before
+    store.write(contacted(SENT), nth(2), nth(3))
+    assert store.digest()["registers"] != before["registers"]
+
+
+def test_of_who_was_erased_no_contact_is_left_but_what_came_afterwards(store: Projections) -> None:
+    his = ContactRow(BO, 10, "k3", "sent", None, "email")
+    store.write(contacted(RESERVED, his), 0, nth(1))
+    store.erase([ANN], nothing, nth(1), nth(2))
+    assert contacts(store) == [his]
+    with store.reading() as reader:
+        assert reader.rows_of([ANN])["contacts"] == 0
+    store.write(contacted(SENT), nth(2), nth(3))
+    assert contacts(store) == [his, SENT]
+
+
+def position_of(store: Projections) -> int:
+    with store.reading() as reader:
+        return reader.position()
+
+
+def touched_after(store: Projections, position: int, limit: int = 10) -> set[str] | None:
+    with store.reading() as reader:
+        return reader.touched_after(position, limit)
+
+
+def test_who_was_touched_is_told_from_memory_and_from_the_store_alike(store: Projections) -> None:
+    store.write(changes(entry("k1")), 0, nth(1))
+    first = position_of(store)
+    store.write(changes(entry("k2", position=nth(2), subject=BO)), nth(1), nth(2))
+    second = position_of(store)
+    assert store.touched_since(first) == ({BO}, second)
+    assert store.touched_since(second) == (set(), second)
+    assert touched_after(store, first) == {BO}
+    assert touched_after(store, second) == set()
+    assert touched_after(store, 0) == {ANN, BO}
+    assert touched_after(store, 0, limit=1) is None
+
+
+def test_after_an_erasure_who_was_touched_before_is_not_told_and_the_version_is_another(
+    store: Projections,
+) -> None:
+    store.write(changes(entry("k1"), entry("k2", position=nth(2), subject=BO)), 0, nth(2))
+    before, version = position_of(store), version_of(store)
+    store.erase([ANN], nothing, nth(2), nth(3))
+    after = position_of(store)
+    assert store.touched_since(before) == (None, after)
+    assert version_of(store) != version
+    store.write(changes(entry("k3", position=nth(4), subject=BO)), nth(3), nth(4))
+    assert store.touched_since(after) == ({BO}, position_of(store))
+
+
+def version_of(store: Projections) -> str:
+    with store.reading() as reader:
+        return reader.version()
 
 
 def claiming(at: int, touchpoint: str, strength: int = 1) -> Changes:
@@ -504,10 +613,46 @@ def test_complaints_are_counted_by_their_cause(store: Projections) -> None:
         assert reader.causes(10, 40) == [("late", 1)]
 
 
+def decided(
+    key: str, at: int, type: str, *codes: object, subject: str = ANN, position: int = nth(1)
+) -> Entry:
+    said = [{"code": code, "rule": f"rule {place}"} for place, code in enumerate(codes)]
+    return entry(key, at, position, subject, type=type, body={"id": key, "data": {"reasons": said}})
+
+
+def test_messages_held_back_are_counted_once_for_each_reason(store: Projections) -> None:
+    rows = [
+        decided("k1", 10, "contact_suppressed", "cap", "cap", "quiet_hours"),
+        decided("k2", 11, "contact_suppressed", "cap", position=nth(2)),
+        decided("k3", 12, "contact_deferred", "quiet_hours", 7, subject=BO, position=nth(3)),
+        decided("k4", 20, "contact_deferred", "quiet_hours", position=nth(4)),
+        decided("k5", 13, "contact_reserved", "no_objection", position=nth(5)),
+        entry("k6", 14, nth(6), type="contact_deferred", body={"id": "k6", "data": {"reasons": None}}),
+    ]
+    store.write(changes(*rows), 0, nth(6))
+    with store.reading() as reader:
+        assert reader.held_back(10, 20) == [
+            ("contact_suppressed", "cap", 2),
+            ("contact_deferred", "quiet_hours", 1),
+            ("contact_suppressed", "quiet_hours", 1),
+        ]
+        assert reader.held_back(12, 21) == [("contact_deferred", "quiet_hours", 2)]
+        assert reader.held_back(30, 40) == []
+    store.erase([ANN], nothing, nth(6), nth(7))
+    with store.reading() as reader:
+        assert reader.held_back(10, 40) == [("contact_deferred", "quiet_hours", 1)]
+
+
 def message(
-    thread: str, at: int, role: str, subject: str = ANN, public: bool = True, key: str = ""
+    thread: str,
+    at: int,
+    role: str,
+    subject: str = ANN,
+    public: bool = True,
+    key: str = "",
+    closes: bool = False,
 ) -> ThreadMessage:
-    return ThreadMessage(subject, thread, at, key or f"k{at}", role, public, "web")
+    return ThreadMessage(subject, thread, at, key or f"k{at}", role, public, "web", closes=closes)
 
 
 def unanswered(
@@ -545,6 +690,17 @@ def test_a_thread_waits_from_the_first_message_since_our_last_public_word(store:
 
     said(store, 4, message("b", 15, "customer", BO, key="z"), message("c", 15, "customer", key="k15"))
     assert unanswered(store) == [(ANN, "c", 15, "k15"), (BO, "b", 15, "z")]
+
+
+def test_what_is_said_before_the_end_of_a_chat_that_a_person_answered_does_not_wait(
+    store: Projections,
+) -> None:
+    said(store, 0, message("a", 10, "agent"), message("a", 11, "customer"), message("b", 12, "bot", BO))
+    said(store, 1, message("a", 13, "bot", public=False, closes=True), message("b", 14, "customer", BO))
+    said(store, 2, message("b", 15, "bot", BO, public=False, closes=True))
+    assert unanswered(store) == [(BO, "b", 14, "k14")]
+    said(store, 3, message("a", 16, "customer"))
+    assert unanswered(store) == [(BO, "b", 14, "k14"), (ANN, "a", 16, "k16")]
 
 
 def test_nobody_who_was_erased_waits_and_whom_he_left_behind_still_does(store: Projections) -> None:

@@ -15,7 +15,15 @@ from touchbook.api.app import create_app, guard
 from touchbook.api.desk.pages import Desk, DeskRoute, Visit
 
 HEX = "0" * 32
-FILLS = {"id": HEX, "member": HEX, "key": HEX, "name": "trust", "path:path": "nothing", "signal": "visit"}
+FILLS = {
+    "id": HEX,
+    "member": HEX,
+    "key": HEX,
+    "name": "trust",
+    "score": "trust",
+    "path:path": "nothing",
+    "signal": "visit",
+}
 OPEN = {
     "/",
     "/desk",

@@ -21,12 +21,13 @@ from touchbook.api.desk.bars import bar
 from touchbook.api.desk.matters import HOUR, MINUTE
 from touchbook.api.desk.overview import reason_words, redrive_all, request_of
 from touchbook.api.desk.words import Words
+from touchbook.policy import Policies
 from touchbook.projections.overview import Waiting
 from touchbook.schemas.touchpoint import Identifier
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "<img src=x onerror=alert(1)>"
-SECTION = re.compile(r'<section [^>]*aria-labelledby="(o\d)">(.*?)</section>', re.S)
+SECTION = re.compile(r'<section [^>]*aria-labelledby="(o\w)">(.*?)</section>', re.S)
 ROW = re.compile(r"<tr[ >].*?</tr>", re.S)
 SHOWN = re.compile(r'data-shown="([^"]+)"')
 WAITING, RATES, TIERS, CAUSES, ASIDE, LAG = (f"o{number}" for number in range(1, 7))
@@ -61,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             complaint("c1", 2, "wrong_colour"),
             complaint("c2", 2, None),
         )
-        running.book.overview.look()
+        running.book.watch.look()
         yield running
 
 
@@ -107,7 +108,7 @@ def test_a_clock_is_a_warning_before_its_channels_target_and_bad_after_it() -> N
         ("email", 26 * HOUR, "bad"),
     ):
         waiting = Waiting("0" * 32, None, "t", channel, 10 * HOUR, None, "1" * 32, 36, "doubtful")
-        shown = request_of(waiting, 10 * HOUR + waited, "en")
+        shown = request_of(waiting, 10 * HOUR + waited, "en", Policies.standard())
         assert (shown.tone, shown.trust.tone) == (tone, "bad"), (channel, waited)
 
 
@@ -172,7 +173,9 @@ def test_a_bar_is_as_wide_as_its_share_and_what_is_unknown_comes_last(server: Se
 def test_while_the_first_count_is_under_way_it_says_how_far_it_is(tmp_path: Path) -> None:
     with a_server(tmp_path) as server:
         server.publish(*(track(userId=f"u{number}") for number in range(20)))
-    with a_server(tmp_path, overview_share=1e-9) as server:  # it takes one step and rests for ages
+    for file in tmp_path.rglob("watch.sqlite*"):
+        file.unlink()
+    with a_server(tmp_path, sweep_share=1e-9) as server:  # it takes one step and rests for ages
         while not server.book.overview.counted:
             time.sleep(0.01)
         with acting(server) as agent:
@@ -201,7 +204,7 @@ def test_how_far_behind_it_is_stands_there_for_every_projection(agent: httpx.Cli
 
 def test_a_page_that_shows_all_there_is_gets_nothing_and_another_gets_what_is_new(serve: Serve) -> None:
     server = serve()
-    server.book.overview.look()
+    server.book.watch.look()
     with acting(server) as agent:
         for _ in range(20):  # a minute may end in between
             seen = SHOWN.search(agent.get("/desk/overview/live").text)

@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             happened("identified", "77", 1, traits={"name": "Tomas Berg"}),
         )
         running.publish(track(type=SCRIPT))
-        running.book.overview.look()
+        running.book.watch.look()
         yield running
 
 
@@ -152,12 +152,15 @@ def test_a_scorecard_is_checked_in_its_place_and_then_tried(server: Server, open
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("path", ["/desk/overview", "/desk/scorecards?candidate=trust"])
+@pytest.mark.parametrize(
+    "path", ["/desk/overview", "/desk/scorecards?candidate=trust", "/desk/standing/loyalty"]
+)
 def test_on_a_phone_and_in_russian_nothing_is_wider_than_it_and_nothing_is_hard_to_read(
     server: Server, open_desk: Open, path: str, dark: bool
 ) -> None:
     page = open_desk(server, path, language="ru", dark=dark, size=NARROW)
-    expect(page.locator("h1")).to_have_text("Обзор" if "overview" in path else "Правила оценок")
+    titles = {"overview": "Обзор", "scorecards": "Правила оценок", "standing": "Клиенты по уровням"}
+    expect(page.locator("h1")).to_have_text(next(said for part, said in titles.items() if part in path))
     assert no_wider_than_the_window(page)
     assert grave_faults(page) == []
     if "scorecards" in path:
@@ -166,3 +169,15 @@ def test_on_a_phone_and_in_russian_nothing_is_wider_than_it_and_nothing_is_hard_
         expect(page.locator("#outcome")).to_contain_text("Ни у кого не меняются")
         assert no_wider_than_the_window(page)
         assert grave_faults(page) == []
+
+
+def test_from_a_tier_to_its_customers_and_why_with_the_keyboard(server: Server, open_desk: Open) -> None:
+    page = open_desk(server)
+    page.locator(".trow", has_text="Loyalty").first.locator("a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/desk/standing/loyalty?tier=*")
+    assert grave_faults(page) == []
+    page.locator("tbody th a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/desk/customers/*?why=loyalty")
+    expect(page.locator(".score[open]")).to_contain_text("Loyalty")

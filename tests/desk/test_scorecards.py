@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             ),
             happened("survey_answered", "9", 3, nps=10),
         )
-        running.book.overview.look()
+        running.book.watch.look()
         yield running
 
 

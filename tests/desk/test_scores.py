@@ -173,7 +173,7 @@ def test_trust_says_what_was_broken_and_what_was_kept(agent: httpx.Client, marta
     rows = rows_in(why(agent, marta, "trust"))
 
     assert rows["Starts in the middle"] == "50.0"
-    ignored, kept = rows["2 requests ignored"], rows["11 promises kept"]
+    ignored, kept = rows["3 requests ignored"], rows["11 promises kept"]
     assert (ignored[0], kept[0]) == ("−", "+")
     (broken,) = [label for label in rows if label.startswith("Promise broken, ")]
     assert float(rows[broken].replace("−", "-")) > float(ignored.replace("−", "-"))
@@ -250,7 +250,7 @@ def test_a_line_of_several_touchpoints_is_asked_without_all_of_them(
 
     told = words_of(agent.get(html.unescape(asked)).text)
 
-    assert told.startswith(f"without these 2 {expected.value} ")
+    assert told.startswith(f"without these 3 {expected.value} ")
 
 
 @pytest.mark.parametrize("score", list(CARDS))

@@ -24,14 +24,17 @@ def canaries_of(n: int) -> dict[str, str]:
 
 
 def life_of(n: int) -> list[dict[str, Any]]:
-    """Two touchpoints of one person, under two identifiers that his sign-up links."""
+    """Three touchpoints of one person, under two identifiers that his sign-up links."""
     said = canaries_of(n)
     who = {"user_id": f"p{n}", "anonymous_id": f"visitor-{n}", "email": said["email"], "phone": said["phone"]}
     traits = {"name": said["name"], "city": said["cyrillic"], "email": said["email"], "phone": said["phone"]}
     words = {"thread": f"t{n}", "text": f"{said['text']} {said['cyrillic']}"}
+    sent = {"thread": f"t{n}", "purpose": "offer", "campaign": said["name"], "tags": [said["cyrillic"]]}
+    sent["actor"] = {"kind": "agent", "name": f"who wrote to {said['name']}"}
     return [
         event("identified", {"traits": traits}, who=who, days_ago=3, id=f"sign-up {n}"),
         event("chat_message_sent", words, who={"anonymous_id": f"visitor-{n}"}, days_ago=1, id=f"chat {n}"),
+        event("message_sent", sent, who={"user_id": f"p{n}"}, days_ago=2, id=f"letter {n}"),
     ]
 
 

@@ -51,6 +51,7 @@ def content(book: Any) -> dict[str, Any]:
             "ledgers": reader.ledgers(ids),
             "registers": sorted((one.kind, one.key, str(one.value)) for one in reader.registers(ids)),
             "messages": sorted((one.subject, one.thread, one.key) for one in reader.messages(ids)),
+            "contacts": reader.contacts(ids, 0),
             "identifiers": sorted(reader.known(ids), key=lambda one: one.id),
             "claims": len(reader.claims(ids)[0]),
             "entries": sorted(reader.keys_of(ids)),
@@ -173,8 +174,9 @@ def test_everybody_else_s_rows_are_what_they_were(shop: Shop) -> None:
 def test_each_receipt_names_what_went_and_nobody(shop: Shop) -> None:
     assert [receipt["state"] for receipt in shop.receipts] == ["done"] * len(ERASED)
     for receipt in shop.receipts:
-        assert (receipt["touchpoints"], len(receipt["members"]), len(receipt["destroyed_keys"])) == (2, 4, 2)
-        assert receipt["rows"]["entries"] == 2
+        assert (receipt["touchpoints"], len(receipt["members"]), len(receipt["destroyed_keys"])) == (3, 4, 2)
+        assert receipt["rows"]["entries"] == 3
+        assert receipt["rows"]["contacts"] == 1
         assert receipt["named_by_others"] == []
         assert receipt["requested_by"]
     told = repr(shop.receipts).encode()
@@ -209,7 +211,7 @@ def test_a_backup_s_journal_opened_with_today_s_keyring_tells_nothing(shop: Shop
     keyring.close()
     told = "\n".join(opened)
 
-    assert gone == 2 * len(ERASED)
+    assert gone == 3 * len(ERASED)
     assert all(canaries_of(n)["text"] in told for n in STAYING)
     assert [n for n in ERASED for text in canaries_of(n).values() if text in told] == []
 

@@ -61,7 +61,7 @@ def test_a_rebuild_that_another_process_began_before_brings_nobody_back(
         with book.projections.reading() as reader:
             assert reader.rows_of(receipt["members"]) == {
                 "entries": 5, "ledger": 0, "registers": 0, "search": 0, "thread_messages": 0, "unanswered": 0,
-                "claims": 0, "identifiers": 0,
+                "contacts": 0, "claims": 0, "identifiers": 0,
             }  # fmt: skip
         live = book.projections.digest()
         rebuild.rebuild(tmp_path, book.journal, book.folder, book.version)

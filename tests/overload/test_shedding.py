@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.overload.processes import status_of
 from tests.overload.raw import Answer, Line, Server, batch, get, head, post, serving, wait_until
 from touchbook.api.protocol import MOST_WAITING
 from touchbook.positions import token_of
@@ -169,6 +170,19 @@ def test_who_waits_to_see_what_was_published_takes_no_place_of_those_who_read_no
         assert server.ask(get("/v1/scorecards", key=agent)).status == 200
         assert busy(server.ask(waits))
         assert [answer.status for line in lines if (answer := line.answer()) is not None] == [200, 200]
+
+
+@pytest.mark.parametrize("path", ["/v1/changes", "/v1/customers/user_id:42/timeline/stream"])
+def test_live_streams_take_no_place_of_those_who_read(tmp_path: Path, path: str) -> None:
+    with serving(tmp_path, max_reads=1) as server, ExitStack() as stack:
+        agent = server.key("agent", "desk")
+        assert server.publish("m-1").status == 200
+        wait_until(lambda: server.ask(get("/v1/customers/user_id:42", key=agent)).status == 200)
+        lines = [stack.enter_context(server.line()) for _ in range(3)]
+        for line in lines:
+            line.send(get(path, key=agent))
+        assert [status_of(line) for line in lines] == [200] * 3
+        assert server.ask(get("/v1/scorecards", key=agent)).status == 200
 
 
 def test_a_place_is_given_back_however_a_request_ends(tmp_path: Path) -> None:

@@ -25,7 +25,17 @@ from touchbook.projections.stores.clickhouse_store import ClickHouseStore
 from touchbook.projections.stores.port import Again, Deed, Places
 from touchbook.projections.stores.replica import ReplicaFile, ReplicaProjections, ReplicaReader, Timelines
 from touchbook.projections.stores.sqlite import make_serving, serving
-from touchbook.timeline import COMPLAINT, NOISE, Entry, TimelineFilters, counted_causes, reason_in
+from touchbook.timeline import (
+    COMPLAINT,
+    HELD_BACK,
+    NOISE,
+    Entry,
+    TimelineFilters,
+    counted_causes,
+    counted_reasons,
+    reason_in,
+    reasons_in,
+)
 
 BUILD = "1-test-0000"
 
@@ -74,6 +84,7 @@ class Workers:
     )
     registers: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     messages: dict[tuple[str, str, int, str], Any] = field(default_factory=dict)
+    contacts: dict[tuple[str, int, str], Any] = field(default_factory=dict)
     claims: dict[Any, ClaimRow] = field(default_factory=dict)
     identifiers: dict[tuple[str, str], IdentifierRow] = field(default_factory=dict)
 
@@ -91,6 +102,7 @@ class Workers:
             ledger=_take(self.ledger, subjects),
             registers=_take(self.registers, subjects),
             messages=_take(self.messages, subjects),
+            contacts=_take(self.contacts, subjects),
             claims=_take(self.claims, subjects),
             identifiers=_take(self.identifiers, subjects),
         )
@@ -104,6 +116,7 @@ class Workers:
 
     def _added(self, changes: Changes, position: int, recorded_at: int) -> Rows:
         rows = Rows(position, recorded_at, entries=changes.entries, messages=changes.messages)
+        rows.contacts = changes.contacts
         for entry in changes.entries:
             self.entries_by_key[entry[1], entry[0]] = entry
         for subject, ledger in changes.ledgers.items():
@@ -117,6 +130,8 @@ class Workers:
             rows.registers[name] = self.registers[name]
         for one in changes.messages:
             self.messages[one.subject, one.thread, one.occurred_at, one.key] = one
+        for contact in changes.contacts:
+            self.contacts[contact.subject, contact.occurred_at, contact.key] = contact
         for key, claim in changes.claims.items():
             rows.claims[key] = self.claims[key] = _both(self.claims.get(key), claim)
         for name, seen in changes.identifiers.items():
@@ -147,6 +162,14 @@ class Workers:
         complaints = [row for row in self.entries_by_key.values() if row[5] == COMPLAINT]
         said = Counter(reason_in(json.loads(row[-1])) for row in complaints if from_at <= row[2] < to_at)
         return counted_causes(said.items())
+
+    def held_back(self, from_at: int, to_at: int) -> list[tuple[str, str, int]]:
+        return counted_reasons(
+            (row[5], reason, 1)
+            for row in self.entries_by_key.values()
+            if row[5] in HELD_BACK and from_at <= row[2] < to_at
+            for reason in reasons_in(json.loads(row[-1]))
+        )
 
     def entries_since(
         self, subjects: Sequence[str], filters: TimelineFilters, after: Places, limit: int, *, up_to: Places
@@ -306,6 +329,9 @@ class ClusterProjections:
     def version(self) -> str:
         return self.replica.projections.version()
 
+    def touched_since(self, position: int) -> tuple[set[str] | None, int]:
+        return self.replica.projections.touched_since(position)
+
     def digest(self) -> dict[str, str]:
         return self.replica.projections.digest()
 
@@ -320,6 +346,7 @@ def _of_subjects(found: Iterable[Changes], subjects: Collection[str]) -> Changes
         mine = changes.about(subjects, ())
         left.entries += mine.entries
         left.messages += mine.messages
+        left.contacts += mine.contacts
         left.ledgers.update(mine.ledgers)
         left.registers.update(mine.registers)
         left.claims.update((key, row) for key, row in changes.claims.items() if key[0] in subjects)

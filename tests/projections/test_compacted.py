@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import astuple
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from touchbook.contacts import ContactRow
 from touchbook.errors import FormatUnknown
 from touchbook.projections.changes import ClaimRow, IdentifierRow, RegisterRow, entry_of, entry_row
 from touchbook.projections.compacted import (
@@ -18,6 +20,7 @@ from touchbook.projections.compacted import (
     LEDGERS,
     REGISTERS,
     Claimed,
+    Contacted,
     Erased,
     Head,
     LedgerDay,
@@ -90,7 +93,37 @@ def stretches(draw: st.DrawFn) -> Rows:
         ),
         messages=draw(
             st.lists(
-                st.builds(ThreadMessage, hashes, names, times, hashes, names, st.booleans(), names),
+                st.builds(
+                    ThreadMessage,
+                    hashes,
+                    names,
+                    times,
+                    hashes,
+                    names,
+                    st.booleans(),
+                    names,
+                    *[st.none() | names] * 3,
+                    st.booleans(),
+                ),
+                max_size=3,
+            )
+        ),
+        contacts=draw(
+            st.lists(
+                st.builds(
+                    ContactRow,
+                    hashes,
+                    times,
+                    hashes,
+                    names,
+                    st.none() | names,
+                    names,
+                    st.none() | names,
+                    st.lists(names, max_size=2).map(tuple),
+                    st.none() | names,
+                    st.none() | st.booleans(),
+                    st.none() | times,
+                ),
                 max_size=3,
             )
         ),
@@ -110,6 +143,7 @@ def stretches(draw: st.DrawFn) -> Rows:
             ledger=[(subject, draw(st.integers(-(10**6), 10**6)))],
             registers=[(subject, draw(names), draw(names))],
             messages=[(subject, draw(names), draw(times), draw(hashes))],
+            contacts=[(subject, draw(times), draw(hashes))],
             heads=[(subject, draw(times), draw(hashes))],
             claims=[(subject, *draw(claim_keys)[1:])],
             identifiers=[(subject, draw(hashes))],
@@ -128,7 +162,7 @@ def expected(rows: Rows) -> Iterator[tuple[str, Told | None]]:
     for kind in KINDS:
         yield from ((kind, Erased(subject, at)) for subject in rows.erased)
     if rows.erased:
-        yield from ((kind, None) for kind in (LEDGERS, REGISTERS, REGISTERS, REGISTERS, CLAIMS, CLAIMS))
+        yield from ((kind, None) for kind in (LEDGERS, *[REGISTERS] * 4, CLAIMS, CLAIMS))
     for (subject, day), signals in rows.ledger.items():
         yield LEDGERS, LedgerDay(subject, day, {name: [*row] for name, row in signals.items()}, at)
     for (subject, kind, key), register in rows.registers.items():
@@ -145,9 +179,17 @@ def expected(rows: Rows) -> Iterator[tuple[str, Told | None]]:
                 one.role,
                 one.public,
                 one.channel,
+                one.agent,
+                one.team,
+                one.purpose,
+                one.closes,
                 position=at,
             ),
         )
+    for contact in rows.contacts:
+        *header, tags, campaign, counts, until = astuple(contact)
+        spelled = json.dumps(tags, ensure_ascii=False)
+        yield REGISTERS, Contacted(*header, spelled, campaign, counts, until, at)
     for entry in map(entry_of, rows.entries):
         if entry.for_customer:
             head = entry.key, entry.type, topic_in(entry.body)
@@ -178,7 +220,8 @@ def test_a_marker_says_how_far_was_told(position: int, recorded_at: int) -> None
 
 @given(stretches())
 def test_an_erasure_comes_before_what_is_told_anew_and_identifiers_before_claims_on_them(rows: Rows) -> None:
-    ranks = {Erased: 0, type(None): 1, LedgerDay: 2, Register: 2, Message: 2, Head: 2, Seen: 2, Claimed: 3}
+    beside = dict.fromkeys((LedgerDay, Register, Message, Contacted, Head, Seen), 2)
+    ranks = {Erased: 0, type(None): 1, **beside, Claimed: 3}
     for kind in KINDS:
         order = [ranks[type(one)] for where, one in told(rows) if where == kind]
         assert order == sorted(order)

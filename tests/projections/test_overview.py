@@ -13,14 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.books import NOON, SHOP, a_book, event, folded, publish
+from tests.books import NOON, a_book, event, folded, publish
 from tests.projections.histories import histories
-from touchbook.errors import StoreUnavailable
 from touchbook.ledger import day_of
 from touchbook.projections import overview as overviews
-from touchbook.projections.overview import Cause, Overview, Rate, Tiers, Waiting
+from touchbook.projections.overview import Cause, Overview, Rate, Waiting
 from touchbook.registers import open_requests
-from touchbook.streams.admission import Item
 from touchbook.timeline import TimelineFilters
 from touchbook.wiring import Book
 
@@ -36,9 +34,9 @@ class Clock:
         return self.now
 
 
-def over(book: Book, clock: Clock | None = None, share: float = 1.0) -> Overview:
+def over(book: Book) -> Overview:
     """One that remembers nothing of another."""
-    return Overview(book.projections, book.customers, book.scorecards, clock or Clock(), share)
+    return Overview(book.projections, book.customers, book.watch, Clock())
 
 
 @contextmanager
@@ -55,128 +53,6 @@ def everybody(book: Book) -> list[Any]:
         ids = [one.id for one in reader.groups_after("", 100_000)]
     customers = {(who := book.customers.find(id)).id: who for id in ids}
     return [who for who in customers.values() if who.subjects]
-
-
-# Customers by tier
-
-
-def plain_tiers(book: Book, at: int) -> dict[str, Counter[str | None]]:
-    counts = {name: Counter[str | None]() for name in book.scorecards}
-    for customer in everybody(book):
-        for name, score in book.customers.scores(customer, day_of(at))["scores"].items():
-            counts[name][score["tier"]] += 1
-    return counts
-
-
-@few
-@given(histories(), st.integers(1, 3))
-def test_customers_by_tier_are_those_that_asking_each_gives(events: list[dict[str, Any]], page: int) -> None:
-    with a_book() as book, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(overviews, "PAGE", page)
-        publish(book, events)
-        folded(book)
-        overview = over(book)
-        assert overview.tiers() is None, "nobody has been counted yet"
-        overview.look()
-        told = overview.tiers()
-        assert told is not None
-        assert (told.customers, told.as_of) == (len(everybody(book)), NOON)
-        expected = plain_tiers(book, NOON)
-        for name, card in book.scorecards.items():
-            assert list(told.scores[name]) == [*(tier for tier, _ in card.tiers), None]
-            assert Counter(told.scores[name]) == expected[name], name
-
-
-def test_a_walk_sees_what_came_who_was_erased_and_that_a_day_has_ended() -> None:
-    clock = Clock()
-    with a_book() as book:
-        overview = over(book, clock)
-        overview.look()
-        assert overview.tiers() == Tiers(0, NOON, {
-            name: dict.fromkeys((*(tier for tier, _ in card.tiers), None), 0)
-            for name, card in book.scorecards.items()
-        })  # fmt: skip
-        publish(book, [event("page_viewed", who=who, id=who) for who in ("ann", "bo", "eve")])
-        folded(book)
-        first = told_by(overview)
-        assert first.customers == 3
-        clock.now += MINUTE
-        again = told_by(overview)
-        assert (again.scores is first.scores, again.as_of) == (True, clock.now), (
-            "nothing changed: no new walk"
-        )
-        clock.now += DAY
-        assert told_by(overview).scores is not first.scores
-        members = book.customers.find("user_id:bo").ids
-        book.journal.erase(members).result(20)
-        book.journal.alone(lambda: book.journal.mark_erased("e" * 32, members[0], members)).result(20)
-        folded(book)
-        assert told_by(overview).customers == 2
-
-
-def told_by(overview: Overview) -> Tiers:
-    overview.look()
-    told = overview.tiers()
-    assert told is not None
-    return told
-
-
-def test_a_walk_takes_no_more_than_its_share_of_a_core_and_can_be_ended_and_begun_anew() -> None:
-    with a_book() as book:
-        publish(book, [event("page_viewed", who=f"u{n}", id=f"e{n}") for n in range(600)])
-        folded(book)
-        overview = over(book, share=0.2)
-        began, used = time.monotonic(), time.thread_time()
-        overview.look()
-        used, took = time.thread_time() - used, time.monotonic() - began
-        assert used / took < 0.35
-
-        slow = over(book, share=0.000_01)
-        for _ in range(2):
-            slow.start()
-            time.sleep(0.05)
-            assert any(thread.name == "overview" for thread in threading.enumerate())
-            slow.close()
-            assert not any(thread.name == "overview" for thread in threading.enumerate())
-        assert slow.tiers() is None, "a walk that did not end tells nothing"
-        quick = over(book)
-        quick.start()
-        while quick.tiers() is None:
-            time.sleep(0.01)
-        quick.close()
-        assert (told := quick.tiers()) is not None
-        assert told.customers == 600
-
-
-def test_a_walk_that_fails_is_begun_again_and_what_was_found_before_is_still_shown(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(overviews, "WALK_AGAIN_SECONDS", (0.01, 0.01))
-    with a_book() as book:
-        publish(book, [event("page_viewed", who="ann", id="a1")])
-        folded(book)
-        overview = over(book)
-        before = told_by(overview)
-        failures, reading = (
-            iter([StoreUnavailable("busy"), StoreUnavailable("busy")]),
-            book.projections.reading,
-        )
-
-        def failing() -> Any:
-            walking = threading.current_thread().name == "overview"
-            if walking and (failure := next(failures, None)) is not None:
-                raise failure
-            return reading()
-
-        monkeypatch.setattr(book.projections, "reading", failing)
-        publish(book, [event("page_viewed", who="bo", id="b1")])
-        overview.start()
-        assert overview.tiers() == before
-        folded(book)
-        while (told := overview.tiers()) is None or told.customers < 2:
-            time.sleep(0.01)
-        overview.close()
-        assert "StoreUnavailable" in caplog.text
 
 
 # Who waits
@@ -309,7 +185,7 @@ def test_rates_tell_each_of_the_last_sixty_minutes_the_last_whole_one_and_the_da
             def reading(self) -> Iterator[Any]:
                 yield Reader()
 
-        overview = Overview(Projections(), book.customers, book.scorecards, Clock(now))  # type: ignore[arg-type]
+        overview = Overview(Projections(), book.customers, book.watch, Clock(now))  # type: ignore[arg-type]
         web, store, email = overview.rates(now, now - 731 * MINUTE)
         assert web == Rate("web", (1, *[0] * 57, 3, 2), minute=3, today=6)
         assert store == Rate("store", (*[0] * 58, 1, 0), minute=1, today=6)
@@ -358,13 +234,3 @@ def test_causes_of_complaints_are_those_of_seven_days_beside_the_seven_before() 
             Cause("no_reply", 1, 1),
             Cause("quality", 0, 2),
         ]
-
-
-def test_a_book_walks_from_its_start_to_its_end() -> None:
-    with a_book() as book:
-        book.admission.admit([Item("cloudevents", event("page_viewed", id="e1"), {})], SHOP, NOON).result(20)
-        book.start()
-        while (told := book.overview.tiers()) is None:
-            time.sleep(0.01)
-        assert told.customers in (0, 1)
-    assert not any(thread.name == "overview" for thread in threading.enumerate())

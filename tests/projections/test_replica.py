@@ -30,6 +30,7 @@ from touchbook.projections.stores.clickhouse_ddl import drop_build, make_build, 
 from touchbook.projections.stores.port import Projections
 from touchbook.projections.stores.replica import NOTHING, Place, ReplicaFile, ReplicaProjections
 from touchbook.projections.stores.sqlite import SqliteProjections, connect
+from touchbook.projections.watch import Watch
 from touchbook.schemas.touchpoint import Record as Recorded
 from touchbook.sealing import erased_in
 from touchbook.timeline import Entry, TimelineFilters
@@ -162,12 +163,13 @@ def same(book: Book, replica: Replica) -> None:
 
 
 def same_overview(book: Book, one: Customers, here: Projections, many: Customers, there: Projections) -> None:
-    overviews = [
-        Overview(projections, customers, book.scorecards, lambda: NOON, 1.0)
-        for projections, customers in ((here, one), (there, many))
-    ]
-    for overview in overviews:
-        overview.look()
+    overviews = []
+    for projections, customers in ((here, one), (there, many)):
+        path = book.settings.data / f"watch-{len(overviews)}.sqlite"
+        watch = Watch(projections, customers, book.scorecards, book.policies, lambda: NOON, path, 1.0)
+        watch.look()
+        watch.close()
+        overviews.append(Overview(projections, customers, watch, lambda: NOON))
     alone, replicated = overviews
     assert replicated.tiers() == alone.tiers()
     assert replicated.waiting(100) == alone.waiting(100)

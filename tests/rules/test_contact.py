@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from touchbook.contact import CHANNELS, NEEDS_CONSENT, contact, quiet_at
+from touchbook.contact import CHANNELS, contact
+from touchbook.contacting import Facts, quiet_at
+from touchbook.policy import Policies
 from touchbook.schemas.times import milliseconds
 
+POLICY = Policies.standard().at(0)
+NEEDS_CONSENT = ("offer", "survey", "teach")
 PURPOSES = ("welcome", "teach", "support", "offer", "service", "survey")
 PRESSING = [purpose for purpose in PURPOSES if purpose != "service"]
 NOON = milliseconds("2026-03-02T12:00:00Z", "now")
@@ -26,14 +30,9 @@ tiers = st.sampled_from([None, "fresh", "tired", "exhausted"])
 
 def reasons(purpose: str, channel: str = "email", used: Any = (), **known: Any) -> tuple[bool, list[str]]:
     """What is answered for one channel, nothing being known but what is given."""
-    answers = contact(
-        purpose,
-        known.get("preferences", {}),
-        known.get("consents", {}),
-        known.get("fatigue"),
-        used,
-        known.get("now", NOON),
-    )
+    tier = known.get("fatigue")
+    facts = Facts(known.get("preferences", {}), known.get("consents", {}), fatigue=lambda day: tier)
+    answers = contact(purpose, facts, used, POLICY, known.get("now", NOON))
     return answers[channel]["allowed"], answers[channel]["reasons"]
 
 
@@ -64,7 +63,7 @@ def test_a_consent_for_something_else_says_nothing(purpose: str) -> None:
 @given(purpose=purposes, consents=consents, fatigue=tiers)
 def test_do_not_contact_denies_everything(purpose: str, consents: Any, fatigue: Any) -> None:
     wish = {"do_not_contact": True, "channels": ["email"]}
-    answers = contact(purpose, wish, consents, fatigue, ["store"], NOON)
+    answers = contact(purpose, Facts(wish, consents, fatigue=lambda day: fatigue), ["store"], POLICY, NOON)
     assert {*CHANNELS, "store"} <= set(answers)
     assert not any(answer["allowed"] for answer in answers.values())
 

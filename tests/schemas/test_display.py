@@ -134,6 +134,19 @@ def test_enumerated_values_are_worded_or_shown_as_they_are() -> None:
     assert said("{stage|words}", stage="credit_check") == "credit check"
 
 
+def test_several_values_are_worded_each_and_said_once() -> None:
+    assert said("{stages|words}", stages=["open", "credit_check", "open"]) == "offen, credit check"
+
+
+def test_of_a_mapping_its_code_is_worded_and_its_rule_named() -> None:
+    reasons = [
+        {"code": "open", "rule": "offers a week", "detail": "2 of 2"},
+        {"code": "too_late"},
+        {"rule": "x"},
+    ]
+    assert said("{reasons|words}", reasons=reasons) == "offen (offers a week), too late"
+
+
 def test_a_value_worded_as_nothing_takes_its_stretch_along() -> None:
     assert said("Note[, {internal|words}]", internal=True) == "Note, internal"
     assert said("Note[, {internal|words}]", internal=False) == "Note"

@@ -24,6 +24,7 @@ from touchbook.schemas.touchpoints import (
 
 FAMILIES = (conversation, feedback, commerce, service, recommendation, immersive)
 TYPES = [model for family in FAMILIES for model in types_of(family)]
+NOON = "2026-01-02T12:00:00Z"
 CUSTOMER, AGENT, BOT, SYSTEM = ({"kind": kind} for kind in ("customer", "agent", "bot", "system"))
 
 
@@ -205,7 +206,10 @@ def test_an_order_is_open_until_it_is_delivered_cancelled_or_wholly_paid_back() 
 @pytest.mark.parametrize(("kind", "of"), [("order_stage_changed", "order"), ("case_stage_changed", "case")])
 def test_a_stage_says_nothing_about_the_state_so_a_late_one_reopens_nothing(kind: str, of: str) -> None:
     moved = happened(kind, stage="packed", **{f"{of}_id": "7"})
-    assert registers(moved) == {("case_stage", f"{of}:7"): {"stage": "packed"}}
+    assert registers(moved) == {
+        ("case_stage", f"{of}:7"): {"stage": "packed"},
+        ("stage", f"{of}:7\npacked"): {"case": f"{of}:7", "stage": "packed"},
+    }
     assert moved.thread == "7"
 
 
@@ -263,6 +267,7 @@ def test_a_cases_title_state_and_stage_are_kept_apart() -> None:
         ("case", "case:C-7"): {"kind": "case", "id": "C-7", "state": "open"},
         ("case_opened", "case:C-7"): {"title": "Lost"},
         ("case_stage", "case:C-7"): {"stage": "new"},
+        ("stage", "case:C-7\nnew"): {"case": "case:C-7", "stage": "new"},
     }
     for kind, state in (("case_resolved", "closed"), ("case_reopened", "open")):
         assert registers(happened(kind, case_id="C-7")) == {
@@ -277,7 +282,14 @@ def test_a_case_the_customer_opens_waits_for_an_answer_and_one_we_note_does_not(
 
 
 def test_a_solved_case_is_an_answer() -> None:
-    assert happened("case_resolved", case_id="C-7").message() == Message("agent", public=True)
+    assert happened("case_resolved", case_id="C-7").message() == Message("agent", public=True, closes=True)
+
+
+@pytest.mark.parametrize(
+    ("actor", "role"), [(CUSTOMER, "bot"), (BOT, "bot"), (SYSTEM, "bot"), (AGENT, "agent")]
+)
+def test_the_end_of_a_chat_closes_its_thread_and_answers_nobody(actor: dict[str, str], role: str) -> None:
+    assert happened("chat_ended", actor=actor).message() == Message(role, public=False, closes=True)
 
 
 def test_a_promise_keeps_its_due_time_when_its_outcome_is_known() -> None:
@@ -286,10 +298,23 @@ def test_a_promise_keeps_its_due_time_when_its_outcome_is_known() -> None:
         ("promise", "P"): {"what": "call back", "due": 86_400_250},
         ("promise_outcome", "P"): {"state": "open"},
     }
-    for state in ("kept", "broken", "overdue"):
+    for state in ("kept", "broken"):
         assert registers(happened(f"promise_{state}", promise_id="P")) == {
             ("promise_outcome", "P"): {"state": state}
         }
+
+
+def test_that_a_promise_is_overdue_is_kept_apart_from_what_became_of_it() -> None:
+    overdue = happened("promise_overdue", promise_id="P", due="1970-01-02T03:00:00.250+03:00")
+    assert registers(overdue) == {("promise_overdue", "P"): {"due": 86_400_250}}
+    assert registers(happened("promise_overdue", promise_id="P")) == {("promise_overdue", "P"): {"due": None}}
+
+
+@pytest.mark.parametrize("verdict", ["request_answered", "request_late", "request_ignored"])
+def test_a_verdict_stands_under_the_turn_it_is_about(verdict: str) -> None:
+    said = registers(happened(verdict, turn="0f1e", waited=90, policy="standard-1", by="bot"))
+    assert said == {("verdict", "0f1e"): {"type": verdict, "waited": 90, "policy": "standard-1"}}
+    assert registers(happened(verdict, waited=90)) == {}, "a help desk may say less"
 
 
 def test_a_due_time_without_a_zone_is_refused() -> None:
@@ -298,10 +323,11 @@ def test_a_due_time_without_a_zone_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "verdict", ["request_answered", "request_late", "request_ignored", "promise_overdue"]
+    "verdict",
+    ["request_answered", "request_late", "request_ignored", "promise_overdue", "case_silent", "stage_stuck"],
 )
 def test_a_verdict_about_time_is_no_message_and_not_for_the_customer(verdict: str) -> None:
-    noted = happened(verdict, thread="mail-8", promise_id="P")
+    noted = happened(verdict, thread="mail-8", promise_id="P", case_id="C-7", stage="new", since=NOON)
     assert noted.message() is None
     assert noted.taken_direction() == "internal"
     assert not noted.shown_to_customer()
@@ -313,7 +339,8 @@ def test_a_verdict_about_time_is_no_message_and_not_for_the_customer(verdict: st
 REQUIRED = {
     "direction": "in", "action": "added", "text": "Hello", "helpful": True, "outcome": "Better", "order_id": "7",
     "case_id": "C-7", "stage": "packed", "promise_id": "P", "what": "call back",
-    "due": "2026-01-02T03:00:00Z", "step": "address", "service": "payment", "name": "Lamp", "seconds": 60,
+    "due": "2026-01-02T03:00:00Z", "since": NOON, "step": "address", "service": "payment", "name": "Lamp",
+    "seconds": 60,
 }  # fmt: skip
 
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from touchbook.errors import Rejected
 from touchbook.schemas.catalogue import CATALOGUE, Catalogue
-from touchbook.schemas.details import INTEREST, Details, Message, Register
+from touchbook.schemas.details import INTEREST, Contact, Details, Message, Register
 from touchbook.schemas.interests import MAX_CATEGORY
 from touchbook.schemas.mapping import Mapping
+from touchbook.schemas.touchpoints import contact, types_of
 from touchbook.schemas.touchpoints.person import MAX_TRAIT_NAME, MAX_TRAITS, PREFERENCES, SURE_ENOUGH
 
 CATALOGUE_ALONE = Catalogue(Mapping())
@@ -215,7 +216,7 @@ def test_a_send_that_presses_is_marketing(purpose: str) -> None:
     assert signals_of("message_sent", purpose=purpose) == ["message_marketing"]
 
 
-@pytest.mark.parametrize("purpose", ["support", "service"])
+@pytest.mark.parametrize("purpose", ["support", "service", "legal"])
 def test_a_send_that_serves_is_service(purpose: str) -> None:
     assert signals_of("message_sent", purpose=purpose) == ["message_service"]
 
@@ -238,6 +239,52 @@ def test_what_a_person_or_a_bot_writes_answers_the_customer() -> None:
 )
 def test_a_mailing_answers_nobody(data: dict[str, Any]) -> None:
     assert details_of("message_sent", thread="c-1", **data).message() is None
+
+
+def test_what_goes_out_is_a_contact_for_its_purpose() -> None:
+    sent = details_of("message_sent", purpose="offer", tags=["lamps"], campaign="autumn", decision="r-1")
+    assert sent.contact() == Contact("sent", "r-1", None, "offer", ("lamps",), "autumn")
+    assert details_of("survey_sent").contact() == Contact("sent", None, None, "survey")
+
+
+@pytest.mark.parametrize("type", ["message_sent", "survey_sent"])
+def test_what_came_in_or_stayed_among_us_is_no_contact(type: str) -> None:
+    for direction in ("in", "internal"):
+        assert details_of(type, direction=direction, purpose="offer").contact() is None
+
+
+# What was decided about speaking to him
+
+DECIDED = {"for_channel": "email", "purpose": "offer", "tags": ["lamps"], "campaign": "autumn"}
+
+
+def test_a_reservation_says_what_it_holds_and_for_how_long() -> None:
+    reserved = details_of(
+        "contact_reserved", reservation="r-1", holds_until="1970-01-01T00:15:00Z", counts=False, **DECIDED
+    )
+    assert reserved.contact() == Contact(
+        "reserved", "r-1", "email", "offer", ("lamps",), "autumn", False, 900_000
+    )
+
+
+@pytest.mark.parametrize("kind", ["confirmed", "released"])
+def test_what_became_of_a_reservation_names_it(kind: str) -> None:
+    assert details_of(f"contact_{kind}", reservation="r-1").contact() == Contact(kind, "r-1")
+
+
+@pytest.mark.parametrize("kind", ["deferred", "suppressed"])
+def test_what_was_not_allowed_takes_no_place(kind: str) -> None:
+    denied = details_of(f"contact_{kind}", decision="d-1", until="1970-01-01T00:15:00Z", **DECIDED)
+    assert denied.contact() is None
+    assert denied.shown_to_customer()
+
+
+@pytest.mark.parametrize("model", types_of(contact), ids=lambda model: model.type)
+def test_a_decision_is_neither_ours_nor_his_doing_and_counts_nothing_but_itself(model: type[Details]) -> None:
+    assert model.default_direction == "internal"
+    assert model.gives == ()
+    assert not model.from_public_key
+    assert model.model_construct().message() is None
 
 
 # What he is interested in

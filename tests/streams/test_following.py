@@ -80,6 +80,30 @@ def test_touchpoints_gather_only_while_many_come_and_the_follower_keeps_up(
         assert waited == [GATHER_SECONDS] * waits
 
 
+def test_what_readers_see_is_as_old_as_the_last_look_that_found_all_of_the_journal(tmp_path: Path) -> None:
+    with a_book(tmp_path) as book:
+        clock = [100.0]
+        follower = Follower(book.journal, book.projections, book.folder, clock=lambda: clock[0])
+        publish_some(book, 5)
+        follower._step()
+        clock[0] = 107.0
+        assert follower.staleness() == 0, "nothing came since"
+        publish_some(book, 1, start=5)
+        assert follower.staleness() == 7
+        follower._step()
+        assert follower.staleness() == 0
+
+
+def test_far_behind_it_is_as_old_as_the_last_touchpoint_that_was_folded(tmp_path: Path) -> None:
+    with a_book(tmp_path) as book:
+        publish_some(book, 30)
+        clock = [book.journal.read()[9].recorded_at / 1000]
+        follower = Follower(book.journal, book.projections, book.folder, batch=10, clock=lambda: clock[0])
+        follower._step()
+        clock[0] += 3
+        assert round(follower.staleness(), 3) == 3
+
+
 def test_a_store_that_fails_is_retried_until_it_takes_the_batch(tmp_path: Path) -> None:
     with a_book(tmp_path) as book:
         position = publish_some(book)

@@ -195,6 +195,12 @@ def test_a_source_that_web_pages_publish_under_is_refused_to_topics(book: Book) 
     assert ingress(book).take([structured(PAID)]).rejected == {"source_taken": 1}
 
 
+def test_the_servers_own_source_is_refused_to_topics(book: Book) -> None:
+    taken = ingress(book).take([structured(PAID)._replace(topic="touchbook.ingress.touchbook")])
+    assert taken.rejected == {"source_reserved": 1}
+    assert recorded(book) == []
+
+
 def test_the_brokers_time_is_when_it_was_received_unless_that_cannot_be(book: Book) -> None:
     untimed = {key: value for key, value in PAID.items() if key != "time"}
     ingress(book).take([

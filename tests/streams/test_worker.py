@@ -11,12 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.books import a_book, event
+from tests.books import NOON, a_book, event
 from tests.streams.topics import PARTS, MemoryStore, TopicJournal, Topics, read
 from touchbook.errors import StoreUnavailable
 from touchbook.positions import position_in
+from touchbook.projections.changes import RegisterRow
 from touchbook.projections.compacted import Marker, decode
 from touchbook.schemas.touchpoint import Identifier
+from touchbook.streams.admission import Publisher, key_of
 from touchbook.streams.backends.kafka_records import part_for
 from touchbook.streams.published import Publishing
 from touchbook.streams.worker import Folding, Gathering, Pace, Pack, TooManyUnreadable, Watchdog
@@ -150,6 +152,24 @@ def test_an_id_used_again_with_other_content_is_set_aside_and_counts_nothing(boo
     ]
     totals = [rows["spend:EUR"] for _, rows in shop.store.ledger.values() if "spend:EUR" in rows]
     assert totals == [(1, 1250)]
+
+
+def test_what_the_server_itself_said_again_in_other_words_is_dropped_and_counted(book: Book) -> None:
+    """Two clocks that knew more and less: what was said first stands, and nothing is set aside."""
+    shop = Shop(book)
+    before = book.control.count_set_aside()
+    for waited in (60, 61):
+        said = {"waited": waited, "turn": "a" * 32}
+        late = event("request_late", said, who="dan", id="request:a", source="touchbook")
+        shop.journal.tell(late, publisher=Publisher("touchbook"))
+    assert shop.fold(*shop.all()) == 1
+    assert book.control.count_set_aside() == before
+    assert len(shop.store.entries) == 1
+    assert shop.store.content()["registers"] == {
+        (book.journal.id_of(Identifier("user_id", "dan")), "verdict", "a" * 32): RegisterRow(
+            {"type": "request_late", "waited": 60, "policy": None}, (NOON, key_of("touchbook", "request:a"))
+        )
+    }
 
 
 def test_a_repeat_that_can_no_longer_be_compared_is_a_duplicate(book: Book) -> None:
@@ -390,6 +410,29 @@ def test_what_was_taken_before_parts_changed_hands_is_not_acknowledged(book: Boo
     once = Shop(book, shop.journal)
     once.fold(*once.all())
     assert shop.store.content() == once.store.content()
+
+
+def test_parts_that_change_hands_while_it_waits_for_more_leave_it_something_to_do(book: Book) -> None:
+    shop = Shop(book)
+    shop.journal.tell(*a_history(30))
+    works = Gathering(shop.folding, Pace(10_000, 1.0), shop.metrics, shop.publishing.look)
+    works.start()
+    done: list[str] = []
+
+    def take(said: str) -> None:
+        for pack in shop.all():
+            works.take(pack._replace(acknowledge=lambda: done.append(said)))
+
+    take("before")
+    eventually(lambda: done)
+    take("waited with")
+    time.sleep(0.2)
+    works.drop()
+    time.sleep(1.2)  # what it waited with is somebody else's by now
+    take("again")
+    eventually(lambda: done.count("again") == len(shop.all()) or works.stopped_because)
+    assert works.stopped_because is None
+    assert works.stop(10)
 
 
 def test_unreadable_records_end_it_and_say_why(book: Book) -> None:

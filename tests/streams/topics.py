@@ -95,6 +95,7 @@ class MemoryStore:
         self.ledger: dict[Any, tuple[int, dict[str, tuple[int, int]]]] = {}
         self.registers: dict[Any, tuple[int, Any]] = {}
         self.messages: dict[Any, tuple[int, Any]] = {}
+        self.contacts: dict[Any, tuple[int, Any]] = {}
         self.claims: dict[Any, tuple[int, Any]] = {}
         self.identifiers: dict[Any, tuple[int, Any]] = {}
         self.keys: dict[tuple[int, str], tuple[int, str]] = {}
@@ -110,6 +111,7 @@ class MemoryStore:
             "ledger": {key: rows for key, (_, rows) in self.ledger.items()},
             "registers": {key: row for key, (_, row) in self.registers.items()},
             "messages": {key: row for key, (_, row) in self.messages.items()},
+            "contacts": {key: row for key, (_, row) in self.contacts.items()},
             "claims": {key: row for key, (_, row) in self.claims.items()},
             "identifiers": {key: replace(row, changed=0) for key, (_, row) in self.identifiers.items()},
         }
@@ -165,6 +167,9 @@ class MemoryStore:
                 message,
             )
             rows.messages.append(message)
+        for contact in changes.contacts:
+            self.contacts[contact.subject, contact.occurred_at, contact.key] = position, contact
+            rows.contacts.append(contact)
         for key, claim in changes.claims.items():
             stood, claimed = self.claims.get(key, (0, None))
             if stood <= after:
@@ -183,10 +188,12 @@ class MemoryStore:
         gone = Rows(position, recorded_at, erased=sorted(members))
         gone.gone.ledger = list(rows.ledger)
         gone.gone.registers = list(rows.registers)
+        gone.gone.contacts = [key for key in self.contacts if key[0] in members]
         gone.gone.heads = [(row[1], row[2], row[0]) for row in rows.entries]
         gone.gone.claims = list(rows.claims)
         gone.gone.identifiers = list(rows.identifiers)
-        for table in (self.ledger, self.registers, self.messages, self.claims, self.identifiers):
+        tables = self.ledger, self.registers, self.messages, self.contacts, self.claims, self.identifiers
+        for table in tables:
             for key in [key for key in table if key[0] in members]:
                 del table[key]
         for key in [key for key, row in self.entries.items() if row[1] in members]:
@@ -203,6 +210,7 @@ class MemoryStore:
         rows.ledger = {key: row for key, (_, row) in self.ledger.items() if key[0] in subjects}
         rows.registers = {key: row for key, (_, row) in self.registers.items() if key[0] in subjects}
         rows.messages = [row for key, (_, row) in self.messages.items() if key[0] in subjects]
+        rows.contacts = [row for key, (_, row) in self.contacts.items() if key[0] in subjects]
         rows.entries = [row for row in self.entries.values() if row[1] in subjects and row[-2]]
         rows.claims = {key: row for key, (_, row) in self.claims.items() if key[0] in subjects}
         rows.identifiers = {key: row for key, (_, row) in self.identifiers.items() if key[0] in subjects}

@@ -1,0 +1,97 @@
+"""Reserving contacts over HTTP beside live publishing: the server on one core, both loads on another."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.events import CUSTOMERS, events
+from benchmarks.load import Answered, load, request
+from benchmarks.measure import SERVERS_CORE, Served, a_book, a_directory, a_server
+from benchmarks.stored import fill
+from benchmarks.table import Row
+from touchbook.streams.follow import catch_up
+
+TOUCHPOINTS = 40_000
+ASKED = 15_000
+RATE = 1_500
+PUBLISHED_A_SECOND = 100
+CONNECTIONS = 32
+GOAL = "≥ 1,500/s, p99 < 20"
+POLICY = """
+policy: 1
+versions:
+- version: bench-1
+  from: 1970-01-01
+  contact:
+    caps:
+    - {name: three a day, most: 3, window: 1d}
+    - {name: offers a week, most: 5, window: 7d, purposes: [offer]}
+"""
+
+
+def rows(quick: bool = False) -> Iterator[Row]:
+    count = ASKED // 10 if quick else ASKED
+    with a_directory() as directory:
+        reserving, publishing = _prepared(directory / "book", 2_000 if quick else TOUCHPOINTS)
+        (directory / "policy.yaml").write_text(POLICY)
+        os.environ["TOUCHBOOK_POLICY"] = str(directory / "policy.yaml")
+        try:
+            with a_server(directory / "book", SERVERS_CORE) as served:
+                alone = _reserve(served, reserving, count, None)
+                beside = _beside(served, reserving, publishing, count)
+        finally:
+            del os.environ["TOUCHBOOK_POLICY"]
+    yield _row(f"reserve, two caps, one core, {CONNECTIONS} connections", alone)
+    met = beside.rate >= 0.99 * RATE and beside.share(0.99) < 20 and beside.all_answered
+    yield _row(f"  {RATE:,}/s beside {PUBLISHED_A_SECOND}/s published", beside, GOAL, met)
+
+
+def _row(what: str, answered: Answered, goal: str = "", met: bool | None = None) -> Row:
+    return Row(what, answered.rate, answered.cpu, "", answered.share(0.99), answered.share(0.5), goal, met)
+
+
+def _prepared(directory: Path, touchpoints: int) -> tuple[str, str]:
+    """A book, folded; a key that reserves and one that publishes."""
+    with a_book(directory) as book:
+        fill(book, events(touchpoints))
+        catch_up(book.journal, book.projections, book.folder)
+        make = book.control.create_key
+        return make("channel", "bench", "email")[1], make("publish", "bench-shop", "web")[1]
+
+
+def _beside(served: Served, reserving: str, publishing: str, count: int) -> Answered:
+    """At a fixed rate, while others publish at theirs."""
+    calls = [_published(number, publishing) for number in range(count * PUBLISHED_A_SECOND // RATE)]
+    other = threading.Thread(
+        target=load, args=(served, calls), kwargs={"rate": PUBLISHED_A_SECOND, "besides": SERVERS_CORE}
+    )
+    other.start()
+    answered = _reserve(served, reserving, count, RATE)
+    other.join()
+    return answered
+
+
+def _reserve(served: Served, secret: str, count: int, rate: float | None) -> Answered:
+    rnd = random.Random(count)
+    asked = [_asked(rnd.randrange(CUSTOMERS), f"{rate}-{number}", secret) for number in range(count)]
+    return load(served, asked, connections=CONNECTIONS, rate=rate, besides=SERVERS_CORE)
+
+
+def _asked(person: int, id: str, secret: str) -> bytes:
+    body = {"ref": f"user_id:u{person}", "channel": "email", "purpose": "support", "id": id}
+    return request("POST", "/v1/contact:reserve", secret, json.dumps(body).encode())
+
+
+def _published(number: int, secret: str) -> bytes:
+    body = {
+        "userId": f"u{number % CUSTOMERS}",
+        "event": "Product Viewed",
+        "messageId": f"live-{number}",
+        "properties": {"product_id": f"p-{number % 50}"},
+    }
+    return request("POST", "/v1/track", secret, json.dumps(body).encode())

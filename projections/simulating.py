@@ -1,0 +1,215 @@
+"""A policy tried on what happened: which of the messages of some days would have been sent, put off or kept back, and
+which requests would have been in target, late or ignored, beside the policy that was in force.
+
+Nothing is recorded. Each customer's messages are decided one after the other, so what one policy lets through counts
+for the next message under that policy alone. Two things are taken as they stand today, since nobody keeps them for past
+days: consents and preferences; and a customer is as tired as the messages made him that were really sent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, get_args
+
+from touchbook.contacting import Candidate, Contacted, Decision, contacted, decide, reach
+from touchbook.contacts import ContactRow
+from touchbook.ledger import Day
+from touchbook.policy import Policies
+from touchbook.projections.backtest import PAGE, people_in
+from touchbook.projections.contact_facts import Fatigue, facts_of
+from touchbook.projections.stores.port import Known, Reader
+from touchbook.schemas.details import Purpose
+from touchbook.schemas.times import rfc3339
+from touchbook.scorecard import Scorecard, ScorecardSet
+from touchbook.scoring import score_stored
+from touchbook.timeline import TimelineFilters
+from touchbook.turns import Turn, turns_of
+from touchbook.verdicts import verdict_on
+
+NOT_SENT = ("contact_deferred", "contact_suppressed")
+PURPOSES = frozenset(get_args(Purpose))
+SHOWN = 10
+"""Customers that are shown, of whom the two policies would have made the most different things."""
+
+Side = Literal["candidate", "live"]
+SIDES: tuple[Side, Side] = ("candidate", "live")
+
+
+class Wanted(NamedTuple):
+    """A message that somebody sent or asked to send, at `at`."""
+
+    at: int
+    candidate: Candidate
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of messages and requests under one policy."""
+
+    messages: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(what was decided, code) → how often."""
+    requests: Counter[str] = field(default_factory=Counter)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "messages": {kind: self.messages[kind] for kind in ("reserved", "deferred", "suppressed")},
+            "reasons": [
+                {"decision": kind, "code": code, "messages": n}
+                for (kind, code), n in sorted(self.reasons.items(), key=lambda one: (-one[1], one[0]))
+            ],
+            "requests": {state: self.requests[state] for state in ("answered", "late", "ignored", "open")},
+        }
+
+
+@dataclass(slots=True)
+class _Tier:
+    customers: int = 0
+    sides: dict[Side, Tally] = field(default_factory=lambda: {side: Tally() for side in SIDES})
+
+
+class _Someone(NamedTuple):
+    ids: list[str]
+    subjects: list[str]
+
+
+def simulate(
+    reader: Reader,
+    candidate: Policies,
+    live: Policies,
+    cards: ScorecardSet,
+    by: Scorecard,
+    days: tuple[int, int],
+    today: Day,
+    now: int,
+    progress: Callable[[int], None] = lambda customers: None,
+) -> dict[str, Any]:
+    """What both policies make of every message and request from the one moment to before the other, JSON-ready, by the
+    tier of one score as it is today. Customers are named by their permanent ids alone."""
+    policies: Mapping[Side, Policies] = {"candidate": candidate, "live": live}
+    all_of_them, tiers = _Tier(), defaultdict[str | None, _Tier](_Tier)
+    moved: list[tuple[int, str, int, int]] = []
+    skipped = 0
+    for customer, members in _everybody(reader):
+        who = _Someone([one.id for one in members], [one.id for one in members if one.touchpoints])
+        if not who.subjects:
+            continue
+        ledgers = [rows for _, rows in reader.ledger_rows(who.subjects)]
+        tier = score_stored(ledgers, ScorecardSet({by.name: by}), today)[by.name].tier
+        wanted, without = _wanted(reader, who, days)
+        skipped += without
+        turns = [one for one in turns_of(reader.messages(who.subjects)) if days[0] <= one.opened_at < days[1]]
+        sent: dict[Side, int] = {}
+        for group in (all_of_them, tiers[tier]):
+            group.customers += 1
+        for side in SIDES:
+            decided = list(_decided(reader, who, wanted, policies[side], cards)) if wanted else []
+            states = [_state(turn, policies[side], now) for turn in turns]
+            for group in (all_of_them, tiers[tier]):
+                _count(group.sides[side], decided, states)
+            sent[side] = sum(one.kind == "reserved" for one in decided)
+        if sent["candidate"] != sent["live"]:
+            moved.append((abs(sent["candidate"] - sent["live"]), customer, sent["live"], sent["candidate"]))
+            moved = sorted(moved, key=lambda one: (-one[0], one[1]))[:SHOWN]
+        progress(all_of_them.customers)
+    known = {tier: place for place, (tier, _) in enumerate(by.tiers)}
+    return {
+        "from": rfc3339(days[0]),
+        "to": rfc3339(days[1]),
+        "candidate": [policy.version for policy in candidate.versions],
+        "live": [policy.version for policy in live.versions],
+        "customers": all_of_them.customers,
+        "without_purpose": skipped,
+        **_sides(all_of_them),
+        "by": by.name,
+        "tiers": [
+            {"tier": tier, "customers": group.customers, **_sides(group)}
+            for tier, group in sorted(tiers.items(), key=lambda one: known.get(one[0] or "", -1))
+        ],
+        "most_changed": [
+            {"customer": customer, "live": before, "candidate": after} for _, customer, before, after in moved
+        ],
+    }
+
+
+def _everybody(reader: Reader) -> Iterator[tuple[str, list[Known]]]:
+    members = reader.groups_after("", PAGE)
+    while members:
+        yield from people_in(reader, members)
+        members = reader.groups_after(members[-1].group, PAGE)
+
+
+def _wanted(reader: Reader, who: _Someone, days: tuple[int, int]) -> tuple[list[Wanted], int]:
+    """What was sent or reserved, and what was asked for and not sent; and how many messages said no purpose, so that
+    nobody can decide about them."""
+    rows = [row for row in reader.contacts(who.subjects, days[0]) if days[0] <= row.occurred_at < days[1]]
+    reserved = {row.reservation for row in rows if row.kind == "reserved"}
+    asked = [
+        row
+        for row in rows
+        if row.kind == "reserved" or (row.kind == "sent" and row.reservation not in reserved)
+    ]
+    wanted = [Wanted(row.occurred_at, _candidate_of(row)) for row in asked if row.purpose in PURPOSES]
+    filters = TimelineFilters(types=NOT_SENT, from_at=days[0], to_at=days[1])
+    for entry in reader.entries(who.subjects, filters, None):
+        said = entry.body["data"]
+        wanted.append(
+            Wanted(
+                entry.occurred_at,
+                Candidate(
+                    id=entry.key,
+                    channel=said["for_channel"],
+                    purpose=said["purpose"],
+                    campaign=said.get("campaign"),
+                    tags=tuple(said.get("tags") or ()),
+                ),
+            )
+        )
+    without = sum(row.purpose not in PURPOSES for row in asked)
+    return sorted(wanted, key=lambda one: (one.at, one.candidate.id)), without
+
+
+def _candidate_of(row: ContactRow) -> Candidate:
+    assert row.purpose is not None
+    return Candidate(row.key, row.channel, row.purpose, row.campaign, tags=row.tags)
+
+
+def _decided(
+    reader: Reader, who: _Someone, wanted: Sequence[Wanted], policies: Policies, cards: ScorecardSet
+) -> Iterator[Decision]:
+    """One decision for each, in their order. What is put off counts from when it would be sent."""
+    first = wanted[0].at
+    policy = policies.at(first)
+    facts = facts_of(reader, who, policy, first, Fatigue(reader, who.subjects, cards))
+    before = reader.contacts(who.subjects, first - max(reach(one.contact) for one in policies.versions))
+    contacts: list[Contacted] = contacted([row for row in before if row.occurred_at < first], policy.contact)
+    for at, candidate in wanted:
+        decision = decide(candidate, replace(facts, contacts=contacts), policies.at(at), at)
+        goes = at if decision.kind == "reserved" else decision.until if decision.kind == "deferred" else None
+        if goes is not None and decision.counts:
+            contacts = [
+                *contacts,
+                Contacted(
+                    candidate.channel, candidate.purpose, candidate.tags, goes, None, candidate.campaign
+                ),
+            ]
+        yield decision
+
+
+def _state(turn: Turn, policies: Policies, now: int) -> str:
+    verdict = verdict_on(turn, policies.at(turn.opened_at), now)
+    return "open" if verdict is None else verdict.removeprefix("request_")
+
+
+def _count(tally: Tally, decided: Iterable[Decision], states: Iterable[str]) -> None:
+    for one in decided:
+        tally.messages[one.kind] += 1
+        if one.kind != "reserved":
+            tally.reasons.update({(one.kind, reason.code) for reason in one.reasons})
+    tally.requests.update(states)
+
+
+def _sides(group: _Tier) -> dict[str, Any]:
+    return {side: tally.to_json() for side, tally in group.sides.items()}

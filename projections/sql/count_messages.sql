@@ -1,0 +1,1 @@
+SELECT count(*) FROM thread_messages WHERE subject IN (SELECT value FROM json_each(?))

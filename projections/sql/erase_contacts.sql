@@ -1,0 +1,1 @@
+DELETE FROM contacts WHERE subject IN (SELECT value FROM json_each(:members))

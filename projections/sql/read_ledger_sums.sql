@@ -1,0 +1,1 @@
+SELECT signal, sum(count) FROM ledger WHERE subject = ? GROUP BY signal

@@ -1,0 +1,1 @@
+DELETE FROM contacts WHERE subject = :subject AND position < :position

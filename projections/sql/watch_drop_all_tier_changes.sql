@@ -1,0 +1,1 @@
+DELETE FROM tier_changes WHERE customer IN (VALUES (?))

@@ -1,0 +1,1 @@
+DELETE FROM ranked WHERE score = ? AND tier = ? AND value = ? AND customer = ?

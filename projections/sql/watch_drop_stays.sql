@@ -1,0 +1,1 @@
+DELETE FROM stays WHERE customer IN (VALUES (?))

@@ -1,0 +1,1 @@
+SELECT stayed FROM stays WHERE stage = ? ORDER BY stayed LIMIT 1 OFFSET ?

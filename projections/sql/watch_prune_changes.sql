@@ -1,0 +1,1 @@
+DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes WHERE at < ?)

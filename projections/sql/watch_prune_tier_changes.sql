@@ -1,0 +1,1 @@
+DELETE FROM tier_changes WHERE day < ?

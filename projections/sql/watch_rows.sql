@@ -1,0 +1,2 @@
+SELECT customer, version, members, changed, walk, day, standing, eve, matters, due_at FROM customers
+WHERE customer IN (VALUES (?))

@@ -1,0 +1,1 @@
+SELECT stage, count(*) FROM stays GROUP BY stage

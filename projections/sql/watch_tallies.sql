@@ -1,0 +1,1 @@
+SELECT score, tier, customers FROM tallies

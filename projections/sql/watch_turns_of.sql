@@ -1,0 +1,1 @@
+SELECT * FROM turns WHERE customer = ? ORDER BY opened_at, opening

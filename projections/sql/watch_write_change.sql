@@ -1,0 +1,1 @@
+INSERT INTO changes (at, sure, customer, body) VALUES (?, ?, ?, ?)

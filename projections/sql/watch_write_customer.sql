@@ -1,0 +1,2 @@
+INSERT OR REPLACE INTO customers (customer, version, members, changed, walk, day, standing, eve, matters, due_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

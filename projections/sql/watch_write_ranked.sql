@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO ranked (score, tier, value, customer) VALUES (?, ?, ?, ?)

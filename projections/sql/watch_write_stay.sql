@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO stays (customer, place, stage, stayed) VALUES (?, ?, ?, ?)

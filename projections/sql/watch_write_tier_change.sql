@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO tier_changes (customer, day, score, tier, before, after) VALUES (?, ?, ?, ?, ?, ?)

@@ -1,0 +1,1 @@
+DELETE FROM scores_told WHERE customer IN (SELECT value FROM json_each(?));

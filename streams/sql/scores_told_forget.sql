@@ -1,0 +1,4 @@
+BEGIN IMMEDIATE;
+DELETE FROM scores_told;
+DELETE FROM followed;
+COMMIT;

@@ -1,0 +1,4 @@
+-- The last line is repeated to insert several rows at once.
+REPLACE INTO scores_told (customer, digest)
+VALUES
+    (?, ?)
