@@ -177,7 +177,7 @@ def overmailed(pen: Pen) -> None:
     ignored = Data(subject=pen.say(Words("A week of small prices", "Неделя маленьких цен")))
     pen.tell("mailer", pen.on(5), "message_ignored", **ignored, by="email")
     he.rates_a_letter(pen, 6, useful=False)
-    he.has_enough(pen, 1)
+    he.has_enough(pen, 2)  # what follows within a day has happened by now, however early it is
     peace = Data(hours={"from": "20:00", "to": "10:00", "zone": pen.zone}, frequency="monthly")
     pen.tell("website", pen.on(1) + HOUR, "preference_changed", **peace)
 

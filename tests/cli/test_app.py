@@ -43,7 +43,7 @@ def test_every_promised_command_is_there() -> None:
         ("keys", "create"), ("keys", "list"), ("keys", "revoke"), ("config", "show"),
         ("scorecard", "check"), ("scorecard", "backtest"), ("scorecard", "sql"), ("tail",), ("doctor",),
         ("erase",), ("backup",), ("restore",), ("work",), ("copy",), ("topics", "ensure"),
-        ("audit", "verify"), ("audit", "list"),
+        ("audit", "verify"), ("audit", "list"), ("policy", "check"), ("policy", "simulate"),
     }  # fmt: skip
 
 

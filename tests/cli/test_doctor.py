@@ -19,6 +19,7 @@ from tests.cli.conftest import Shop
 from touchbook import wiring
 from touchbook.cli import doctor
 from touchbook.cli.doctor import PROBED, Finding
+from touchbook.settings import settings_from
 
 HOPS = ["connect", "answer", "durable", "visible", "scores read"]
 
@@ -228,11 +229,12 @@ def test_projections_of_another_version_are_told(data: Path, tmp_path: Path) -> 
 
 
 def test_a_journal_written_in_the_future_says_that_the_clock_went_back(tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        ahead = wiring.now() + 3_600_000
-        patch.setattr(wiring, "now", lambda: ahead)
-        with a_book(tmp_path / "book") as book:
-            publish(book, [event("visited", id="one")])
+    ahead = wiring.now() + 3_600_000
+    book = wiring.open_book(settings_from(data=tmp_path / "book"), clock=lambda: ahead)
+    try:
+        publish(book, [event("visited", id="one")])
+    finally:
+        book.close()
     assert statuses(report("--data", tmp_path / "book", exit=1)) == {"journal's clock": "fail"}
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.books import event
 from touchbook.schemas.catalogue import CATALOGUE
+from touchbook.streams.admission import OURS_ALONE
 
 PEOPLE: list[dict[str, str]] = [
     {"user_id": "u1"},
@@ -43,8 +44,9 @@ THREADS = ["t1", "t2", None]
 
 
 @cache
-def samples() -> list[tuple[str, dict[str, Any]]]:
-    """(type, data) of every stored sample but agents' links, which are drawn apart."""
+def samples(ours: bool = False) -> list[tuple[str, dict[str, Any]]]:
+    """(type, data) of every stored sample but agents' links, which are drawn apart; with `ours` of the types too that
+    nobody but the server itself may say."""
     from importlib import resources
 
     found = []
@@ -53,6 +55,7 @@ def samples() -> list[tuple[str, dict[str, Any]]]:
             if (
                 one["type"] in CATALOGUE
                 and one["type"] not in ("link", "unlink")
+                and (ours or one["type"] not in OURS_ALONE)
                 and one["version"] == CATALOGUE[one["type"]].version
             ):
                 found.append((one["type"], one["data"]))

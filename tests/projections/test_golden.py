@@ -13,6 +13,8 @@ from typing import Any
 from tests.books import a_book, event, folded, publish
 from tests.projections.histories import PEOPLE, samples
 from touchbook.projections.fold import PROJECTION_VERSION
+from touchbook.streams.admission import OURS_ALONE, Publisher
+from touchbook.streams.control import OURS
 
 GOLDEN = Path(__file__).with_name("golden.json")
 
@@ -20,9 +22,15 @@ GOLDEN = Path(__file__).with_name("golden.json")
 def golden_history() -> list[dict[str, Any]]:
     happened = [
         event(
-            type, data, who=PEOPLE[place % len(PEOPLE)], days_ago=place % 300, id=f"g{place}", channel="web"
+            type,
+            data,
+            who=PEOPLE[place % len(PEOPLE)],
+            days_ago=place % 300,
+            id=f"g{place}",
+            channel="web",
+            source=OURS if type in OURS_ALONE else "shop",
         )
-        for place, (type, data) in enumerate(samples())
+        for place, (type, data) in enumerate(samples(ours=True))
     ]
     decided = [
         event("link", {"link": ["user_id:u1", "anonymous_id:a2"]}, who={}, days_ago=9, id="link"),
@@ -40,7 +48,13 @@ def golden_history() -> list[dict[str, Any]]:
 
 def digests_now() -> dict[str, Any]:
     with a_book() as book:
-        assert {one.outcome for one in publish(book, golden_history())} == {"accepted"}
+        events = golden_history()
+        said = [one for one in events if one["source"] == OURS]
+        told = [
+            *publish(book, [one for one in events if one not in said]),
+            *publish(book, said, Publisher(OURS)),
+        ]
+        assert {one.outcome for one in told} == {"accepted"}
         return {"version": PROJECTION_VERSION, **folded(book).projections.digest()}
 
 
