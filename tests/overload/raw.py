@@ -16,7 +16,7 @@ from touchbook.cli.serve import running
 from touchbook.settings import settings_from
 from touchbook.wiring import Book
 
-GUARD = 60
+GUARD = 120
 """Seconds; a guard against hanging."""
 
 
