@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from touchbook.errors import StoreUnavailable
 from touchbook.ledger import MILLISECONDS_A_DAY, Day, day_of
 from touchbook.projections.customers import Customer
 from touchbook.projections.stores.port import Reader, ReadProjections
@@ -97,14 +98,18 @@ class Steps:
         return more
 
     def forget(self) -> None:
-        """Takes away what is kept of everybody who was erased."""
+        """Takes away what is kept of everybody who was erased; all of it where the file is damaged."""
         if not self._file.path.exists():
             return
-        if self._file.described() is None:
-            self._file.discard()
-            return
-        with self._projections.reading() as reader:
-            self._purge(reader)
+        try:
+            if self._file.described() is not None:
+                with self._projections.reading() as reader:
+                    self._purge(reader)
+                return
+        except StoreUnavailable:
+            if not self._file.damaged:
+                raise
+        self._file.discard()
 
     def _purge(self, reader: Reader) -> None:
         erased = reader.all_erased()

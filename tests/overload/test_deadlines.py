@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,16 +157,17 @@ def test_what_is_left_of_a_refused_body_is_not_waited_for(hasty: Server) -> None
             assert line.closed()
 
 
-def test_who_reads_no_answers_is_cut_off_and_nothing_is_held_for_him(hasty: Server) -> None:
+def test_who_reads_no_answers_is_cut_off_and_nothing_is_held_for_him(tmp_path: Path) -> None:
     asked = 400
-    with hasty.line() as line:
+    patience: Any = {**SHORT, "body_rate": 1_000_000}  # a second for each megabyte that is still to be read
+    with serving(tmp_path, **patience) as server, server.line() as line:
         try:
             for _ in range(asked):
                 line.send(get("/openapi.json"))
         except OSError:
             pass
-        whole = len(hasty.ask(get("/openapi.json")).body)
-        wait_until(lambda: hasty.level("connections") == 0)
+        whole = len(server.ask(get("/openapi.json")).body)
+        wait_until(lambda: server.level("connections") == 0)
         assert line.read_slowly() < asked * whole / 2
 
 

@@ -335,6 +335,26 @@ def look_until_there(one: Watched) -> None:
         one.told()
 
 
+@pytest.mark.parametrize("number", range(2))
+def test_of_a_damaged_file_nothing_is_left_when_somebody_is_erased(number: int) -> None:
+    with watched() as one, small_pages():
+        chat = {"thread": "t1", "text": "Where is my order?"}
+        people = ["ann", "bo", *map(str, range(20))]
+        publish(one.book, [event("chat_message_sent", chat, who=who, id=who) for who in people])
+        folded(one.book)
+        one.told()
+        one.erase("user_id:bo")
+        damage(one, number)
+
+        [ann] = one.book.customers.find("user_id:ann").ids
+        one.erase("user_id:ann")
+
+        left = b"".join(file.read_bytes() for file in one.path.parent.glob("watch.sqlite*"))
+        assert bytes.fromhex(ann) not in left
+        look_until_there(one)
+        same_as_asking_each(one)
+
+
 @few
 @given(histories(30), st.lists(acts, max_size=12))
 def test_the_changes_behind_any_token_make_of_what_was_known_then_what_is_known_now(
