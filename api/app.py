@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from anyio import CapacityLimiter
@@ -63,7 +64,16 @@ def create_app(book: Book) -> FastAPI:
 
     Raises LookupError for a route that has no row in the access table.
     """
+    handed_on: list[HandedOn] = []
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        for one in handed_on:
+            await one.aclose()
+
     app = Application(
+        lifespan=lifespan,
         version=touchbook.__version__,
         docs_url=None,
         redoc_url=None,
@@ -95,7 +105,8 @@ def create_app(book: Book) -> FastAPI:
         ]
     )
     for route in app.routes:
-        guard(route, book, limits.rates)
+        if (handing := guard(route, book, limits.rates)) is not None:
+            handed_on.append(handing)
     entry: ASGIApp = Shortcut(app, [*door_routes, *contact_routes], score_routes)
     if book.staleness is not None:
         entry = Dated(entry, book.staleness)
@@ -132,20 +143,23 @@ class Shortcut:
         await (found or self._app.framework)(scope, receive, send)
 
 
-def guard(route: BaseRoute, book: Book, rates: Rates = UNLIMITED) -> None:
-    """Puts the gate before a route, and before the gate of a door the counter of what is refused there."""
+def guard(route: BaseRoute, book: Book, rates: Rates = UNLIMITED) -> HandedOn | None:
+    """Puts the gate before a route, and before the gate of a door the counter of what is refused there. Answers what
+    hands the route's requests on, to be closed in the end."""
     if not isinstance(route, Route):
         raise LookupError(f"{route} is no single route, so no row can say who may use it")
     if isinstance(route, DeskRoute):
         check_desk(route)
         route.app = Named(route.app, route.path)
-        return
+        return None
     rows = {method: row_of(method, route.path) for method in route.methods or ()}
+    handed_on = None
     if book.contact_elsewhere is not None and route.path in contact.PATHS:
-        route.app = HandedOn(route.app, book.contact_elsewhere, book.settings)
+        route.app = handed_on = HandedOn(route.app, book.contact_elsewhere, book.settings)
     route.app = Gate(route.app, route.path, rows, book.control, rates)
     if "POST" in rows and route.path in doors.PATHS:
         route.app = doors.Counted(route.app, book.metrics)
+    return handed_on
 
 
 def check_desk(route: DeskRoute) -> None:

@@ -18,12 +18,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from touchbook.api import models
-from touchbook.api.answers import encoded, send_json
+from touchbook.api.answers import encoded
 from touchbook.api.bodies import MOST_OF_A_QUESTION, json_of, read_body
+from touchbook.api.edge import send_whole
 from touchbook.api.landing import Landing
+from touchbook.api.limits import PLACE
 from touchbook.api.openapi import Operation, body_of, operation
 from touchbook.api.problems import invalid
-from touchbook.api.seen import seen_of
+from touchbook.api.seen import Seen, seen_of
 from touchbook.contacting import Candidate
 from touchbook.errors import TouchbookError
 from touchbook.schemas.times import milliseconds
@@ -33,6 +35,9 @@ from touchbook.wiring import Book
 RESERVE, CONFIRM, RELEASE = PATHS = tuple(f"/v1/contact:{verb}" for verb in ("reserve", "confirm", "release"))
 MOST_TOGETHER = 500
 """Questions that are decided in one look."""
+GATHER_SECONDS = 0.006
+"""Where several asked for one look, the next begins so long after it: a look and a commit cost much the same for one
+question as for many. Who asks alone waits for nobody."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -71,6 +76,7 @@ class Deciding:
 
     async def _decide(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting:
+            began = loop.time()
             calls, questions = self._some()
             reserve = partial(self._book.contacting.reserve, questions)
             try:
@@ -82,6 +88,8 @@ class Deciding:
                 waiter, landed = self._landing_on(loop).place()
                 waiter.add_done_callback(partial(_tell, calls))
                 future.add_done_callback(landed)
+            if len(calls) > 1 and (left := began + GATHER_SECONDS - loop.time()) > 0:
+                await asyncio.sleep(left)
 
     def _some(self) -> tuple[list[tuple[Sequence[Asked], asyncio.Future[Answers]]], list[Asked]]:
         """Those that came first, as many as fit."""
@@ -142,16 +150,18 @@ class _Reserve:
         self._deciding = deciding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content = json_of(await read_body(scope, receive, MOST_OF_A_QUESTION))
+        content = await _content(scope, receive)
         many = isinstance(content, dict) and "items" in content
-        source = seen_of(scope).source
+        seen = seen_of(scope)
+        source = seen.source
         if many:
             items = _read(models.ReserveManyIn, content).items
             asked = [self._asked(one, source, place) for place, one in enumerate(items)]
             good = [one for one in asked if isinstance(one, Asked)]
             answers = iter(await self._deciding.reserve(good) if good else [])
-            told = [_told(next(answers) if isinstance(one, Asked) else one) for one in asked]
-            await send_json(send, encoded({"items": told}))
+            all = [next(answers) if isinstance(one, Asked) else one for one in asked]
+            self._count(seen, all)
+            await send_whole(scope, send, encoded({"items": list(map(_told, all))}))
             return
         one = self._asked(_read(models.ReserveIn, content), source, None)
         if not isinstance(one, Asked):
@@ -159,7 +169,13 @@ class _Reserve:
         answer = (await self._deciding.reserve([one]))[0]
         if isinstance(answer, TouchbookError):
             raise answer
-        await send_json(send, encoded(_told(answer)))
+        self._count(seen, [answer])
+        await send_whole(scope, send, encoded(_told(answer)))
+
+    def _count(self, seen: Seen, answers: Sequence[Answer | TouchbookError]) -> None:
+        for one in answers:
+            self._book.metrics.decided(seen.source, one.kind if isinstance(one, Answer) else one.code)
+        seen.counted = True
 
     def _asked(self, sent: models.ReserveIn, source: str, place: int | None) -> Asked | TouchbookError:
         """The question, or why it is none."""
@@ -197,7 +213,7 @@ class _Settle:
         self._model: type[models.ConfirmIn | models.ReleaseIn] = model
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sent = _read(self._model, json_of(await read_body(scope, receive, MOST_OF_A_QUESTION)))
+        sent = _read(self._model, await _content(scope, receive))
         key = seen_of(scope).key
         source = None if key is None or key.role == "agent" else key.source
         contacting = self._book.contacting
@@ -206,7 +222,12 @@ class _Settle:
         else:
             settle = partial(contacting.release, sent.reservation, source, sent.reason)
         settled = await self._deciding.settle(settle)
-        await send_json(send, encoded(settled._asdict()))
+        await send_whole(scope, send, encoded(settled._asdict()))
+
+
+async def _content(scope: Scope, receive: Receive) -> Any:
+    """The JSON that was sent; who has a place has sent all of it."""
+    return json_of(await read_body(scope, receive, MOST_OF_A_QUESTION, arrived=PLACE in scope))
 
 
 def _read(model: type[_Model], content: Any) -> _Model:

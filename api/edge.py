@@ -1,7 +1,7 @@
 """The outermost layer: the headers every answer carries, cross-origin answers, and one log line for each request.
 
-A request that published is told at level debug, every other at info: of those there are thousands a second, each line
-takes a tenth of what the request does, and the metrics count them anyway.
+A request that published, or that reserved contacts, is told at level debug, every other at info: of those there are
+thousands a second, each line takes a tenth of what the request does, and the metrics count them anyway.
 """
 
 from __future__ import annotations
@@ -86,8 +86,17 @@ class Edge:
 
 async def send_published(scope: Scope, send: Send, body: bytes) -> None:
     """The answer of a door: in one piece where whoever received the request takes it so and no other origin asks."""
+    if header_of(scope, b"origin") is None:
+        await send_whole(scope, send, body, _PUBLISHED)
+    else:
+        await send_json(send, body)
+
+
+async def send_whole(scope: Scope, send: Send, body: bytes, headers: bytes | None = None) -> None:
+    """`send_json` in one piece, where whoever received the request takes it so. `headers` are those of the whole answer
+    but for its length, as they go out; by default those that every answer carries."""
     whole: Whole | None = scope.get(WHOLE)
-    if whole is not None and header_of(scope, b"origin") is None and whole(_PUBLISHED, body):
+    if whole is not None and whole(_JSON if headers is None else headers, body):
         seen_of(scope).status = 200
     else:
         await send_json(send, body)
@@ -111,11 +120,11 @@ def _let_origin_read(headers: MutableHeaders, origin: str | None, key: AccessKey
         headers["Cross-Origin-Resource-Policy"] = "cross-origin"
 
 
-def _head_of_published() -> bytes:
-    """The headers of a door's answer but for its length, as they go out."""
+def _head(cross_origin: bool) -> bytes:
+    """The headers of a JSON answer but for its length, as they go out."""
     message: Message = {"headers": [(b"content-type", b"application/json")]}
-    _dress(message, {"type": "http", "headers": []}, Seen(cross_origin=True))
+    _dress(message, {"type": "http", "headers": []}, Seen(cross_origin=cross_origin))
     return b"".join(b"%b: %b\r\n" % header for header in message["headers"])
 
 
-_PUBLISHED = _head_of_published()
+_PUBLISHED, _JSON = _head(cross_origin=True), _head(cross_origin=False)

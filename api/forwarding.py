@@ -66,6 +66,12 @@ class HandedOn:
         headers = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
         await Response(answer.content, answer.status_code, headers)(scope, receive, send)
 
+    async def aclose(self) -> None:
+        """Ends the connections to the process that answers. May be called again."""
+        client, self._client = self._client, None
+        if client is not None and client[0] is asyncio.get_running_loop():
+            await client[1].aclose()
+
     async def _asked(self, url: str, scope: Scope, body: bytes) -> httpx.Response:
         headers = [(name, value) for name, value in scope["headers"] if name in PASSED_ON]
         try:

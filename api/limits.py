@@ -38,6 +38,9 @@ THREADS = 2
 """Threads that large requests are worked on in: they share one interpreter, so more would only make each other and
 the event loop wait."""
 
+PLACES, PLACES_WITH_BROKERS = 256, 512
+"""For those who publish, where settings do not say. Brokers answer tenths of a second later, many as soon as few."""
+
 STOPPING = Refused(503, "stopping", "the server is being stopped; send again with the same ids")
 MOST_HEADS = 1_024
 LONGEST_HEAD = 2 * 2**10
@@ -72,6 +75,9 @@ class Room:
     answered about in the order they came, so whoever waited a good part of `delay` behind so much work shows how much
     can be done in all of it, and no more than that is let in from then on. Where nobody waits half as long, it grows
     while it turns requests away.
+
+    A wait behind little work shows nothing of the kind: a disk or a broker that stalls answers all who came meanwhile
+    at once. Where it was longer than `delay` the bound is halved.
     """
 
     def __init__(
@@ -117,13 +123,20 @@ class Room:
         now = self._clock()
         waited = now - place.since
         if waited > self._delay / 2:
-            if place.since >= self._changed:  # else it came under a bound that holds no longer
-                can = int(min(place.ahead, self.most) * self._delay / waited)
-                self.most = min(MOST_WORK, max(LEAST_WORK, can))
-                self._changed, self._short = now, False
+            behind = min(place.ahead, self.most)
+            if place.since < self._changed:
+                return  # it came under a bound that holds no longer
+            if behind >= self.most / 2:
+                self._change(int(behind * self._delay / waited), now)
+            elif waited > self._delay:
+                self._change(self.most // 2, now)
         elif self._short:
             self.most = min(MOST_WORK, self.most + place.work)
             self._short = False
+
+    def _change(self, most: int, now: float) -> None:
+        self.most = min(MOST_WORK, max(LEAST_WORK, most))
+        self._changed, self._short = now, False
 
 
 class Rates:
@@ -217,7 +230,7 @@ class Limits:
     def __init__(self, book: Book) -> None:
         settings = book.settings
         self.settings: Settings = settings
-        self.publishing = Room(settings.max_in_flight, settings.max_delay, lambda: _closed(book))
+        self.publishing = Room(places_of(settings), settings.max_delay, lambda: _closed(book))
         self.reading = Room(settings.max_reads, settings.max_delay)
         self.waiting = Room(settings.max_waits, settings.max_delay)
         self.rates = Rates(settings.key_rate, settings.key_rates, settings.key_burst)
@@ -266,6 +279,13 @@ class Limits:
         self._watching = False
         if self._connections:
             self.watch(loop, self._connections)
+
+
+def places_of(settings: Settings) -> int:
+    """How many may publish at a time."""
+    if settings.max_in_flight is not None:
+        return settings.max_in_flight
+    return PLACES if settings.journal is None else PLACES_WITH_BROKERS
 
 
 def _closed(book: Book) -> bool:

@@ -206,6 +206,11 @@ def watch(book: Book) -> None:
         "unreadable", "Journal records that could not be folded since the start", lambda: follower.unreadable
     )
     watched.watch("queue_room", "Touchpoints that the journal would still take", book.journal.room)
+    watched.watch(
+        "watch_waiting",
+        "Customers of whom lists, tiers, the feed of changes and the clock do not know the latest yet",
+        lambda: book.watch.lag,
+    )
 
 
 def _journal(book: Book) -> str:

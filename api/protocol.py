@@ -207,7 +207,7 @@ class Protocol(StrictFraming):
         room = self._room_for(scope)
         path = scope["raw_path"]
         stream = path.endswith(STREAM_ENDS) and path.startswith(STREAM_BEGINS)
-        if room is self._limits.publishing:
+        if scope["method"] == "POST":
             scope[WHOLE] = partial(self._whole, cycle)
         if self._stopping:  # it came with an earlier one, which has been answered
             self._turn_away(cycle, STOPPING)

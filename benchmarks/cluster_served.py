@@ -7,10 +7,11 @@ import os
 import random
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 from benchmarks.cluster_worked import OURS, joined, work
 from benchmarks.clusters import Cluster, running, touchbook, until
@@ -19,37 +20,53 @@ from benchmarks.load import Answered, load, request
 from benchmarks.measure import SERVERS_CORE, Served, a_book, a_server
 from benchmarks.stored import customers_of
 from benchmarks.visible import read_back
-from touchbook.schemas.cloudevents import BATCHED
+from touchbook.schemas.cloudevents import BATCHED, STRUCTURED
 from touchbook.wiring_tools import shared_control
 
 CONNECTIONS = 32
 BATCH = 10
-PUBLISHING = 128
-"""Connections of those who publish and wait to see it."""
+PUBLISHING, SINGLY = 128, 1_500
+"""Connections of those who publish and wait to see it, batches and singles."""
 
 
-def read(cluster: Cluster, count: int) -> tuple[Answered, Answered]:
-    """So many warm reads of the scores of customers at random: of a replica, and on one machine."""
+class Reads(NamedTuple):
+    """`first`: the context of each customer, of whom nothing was asked before. `scores`: warm, of some at random."""
+
+    first: Answered
+    scores: Answered
+
+
+def read(cluster: Cluster, count: int) -> tuple[Reads, Reads]:
+    """So many reads of a replica, and on one machine."""
     with a_replica(cluster, [SERVERS_CORE]) as (served, secret):
         replica = _read(cluster, served, secret, count)
     with a_book(cluster.alone) as book:
-        secret = book.control.create_key("read-scores", "bench", None)[1]
+        secret = book.control.create_key("agent", "bench", None)[1]
     with a_server(cluster.alone, SERVERS_CORE) as served:
         return replica, _read(cluster, served, secret, count)
 
 
-def _read(cluster: Cluster, served: Served, secret: str, count: int) -> Answered:
+def _read(cluster: Cluster, served: Served, secret: str, count: int) -> Reads:
     people = range(min(customers_of(cluster.records), count))
     chance = random.Random(count)
-    for some in (people, [chance.choice(people) for _ in range(count)]):
-        asked = [request("GET", f"/v1/customers/user_id:u{person}/scores", secret) for person in some]
-        answered = load(served, asked, connections=CONNECTIONS, besides=SERVERS_CORE)
-    return answered
+
+    def asked(what: str, some: Iterable[int], connections: int) -> Answered:
+        requests = [request("GET", f"/v1/customers/user_id:u{person}/{what}", secret) for person in some]
+        return load(served, requests, connections=connections, besides=SERVERS_CORE)
+
+    first = asked("context", people, 1)
+    asked("scores", people, CONNECTIONS)
+    return Reads(first, asked("scores", [chance.choice(people) for _ in range(count)], CONNECTIONS))
 
 
-def fresh(cluster: Cluster, rate: int, seconds: int) -> Answered:
-    """Small batches published to a replica, so many touchpoints a second, each batch followed by a read there that
-    waits until it shows."""
+class Fresh(NamedTuple):
+    batches: Answered
+    singles: Answered
+
+
+def fresh(cluster: Cluster, rate: int, seconds: int) -> Fresh:
+    """So many touchpoints a second published to a replica, in small batches and then one by one, each request followed
+    by a read there that waits until it shows."""
     events = stream(8, customers_of(cluster.records), uneven=True)
     cores = sorted(
         os.sched_getaffinity(0)
@@ -57,13 +74,25 @@ def fresh(cluster: Cluster, rate: int, seconds: int) -> Answered:
     with running(work(cluster)) as worker, a_replica(cluster, cores) as (served, _):
         joined(cluster, worker)
         publish, secret = keys_of(cluster)
-        asked = [
+        batches = [
             request("POST", "/v1/events", publish, json.dumps(list(islice(events, BATCH))).encode(), BATCHED)
             for _ in range(rate * seconds // BATCH)
         ]
-        then, every = partial(read_back, secret=secret), rate / BATCH
-        load(served, asked[: round(every)], connections=PUBLISHING, rate=every, then=then)
-        return load(served, asked[round(every) :], connections=PUBLISHING, rate=every, then=then)
+        singles = [
+            request("POST", "/v1/events", publish, json.dumps(one).encode(), STRUCTURED)
+            for one in islice(events, rate * seconds // 2)
+        ]
+        return Fresh(
+            _seen(served, batches, rate // BATCH, PUBLISHING, secret),
+            _seen(served, singles, rate, SINGLY, secret),
+        )
+
+
+def _seen(served: Served, asked: list[bytes], rate: int, connections: int, secret: str) -> Answered:
+    """So many requests a second, after a second of warming up."""
+    then = partial(read_back, secret=secret)
+    load(served, asked[:rate], connections=connections, rate=rate, then=then)
+    return load(served, asked[rate:], connections=connections, rate=rate, then=then)
 
 
 @contextmanager

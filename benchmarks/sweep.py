@@ -1,7 +1,7 @@
 """The sweep after midnight: everybody's scores of the new day, and who changed tier.
 
-`python -m benchmarks.sweep --customers 1000000` makes a base of that many (minutes, and gigabytes), and measures a
-sweep of it in a running server: the time and memory it takes, and how long single posts take at the door meanwhile.
+`python -m benchmarks.sweep --customers 1000000 --share 0.5` makes a base of that many (minutes, and 8 GB), and measures
+a sweep of it in a running server: the time and memory it takes, and how long single posts take at the door meanwhile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.measure import SERVERS_CORE, Served, a_book, a_directory, a_serv
 from benchmarks.stored import TOUCHPOINTS_A_CUSTOMER, fill
 from benchmarks.table import HEAD, Row, cells, line, say
 from touchbook.ledger import MILLISECONDS_A_DAY, day_of
-from touchbook.projections.stores.sqlite import SqliteProjections
+from touchbook.projections.stores.sqlite import BUILD_CACHE_KIBIBYTES, SqliteProjections
 from touchbook.projections.stores.watch_file import WatchFile
 from touchbook.projections.watch import FILE, Watch
 from touchbook.schemas.cloudevents import STRUCTURED
@@ -34,9 +34,10 @@ from touchbook.wiring import Book, now
 CUSTOMERS = 100_000
 TEMPLATES = 2_000
 COPIED_AT_ONCE = 10_000
-GOAL = 1_500
+GOAL = 10_000
 """Customers a second on one core."""
 POSTS_A_SECOND, POSTS = 100, 2_000
+TOLD_EVERY_SECONDS = 10
 BY_SUBJECT = {
     "ledger": "signal, day, count, total",
     "registers": "kind, key, value, occurred_at, touchpoint",
@@ -87,13 +88,33 @@ def make_base(directory: Path, customers: int) -> None:
     with closing(sqlite3.connect(file, isolation_level=None)) as db:
         templates = [id for (id,) in db.execute("SELECT id FROM identifiers WHERE touchpoints ORDER BY id")]
         made = sorted(hashlib.sha256(b"%d" % n).hexdigest()[:32] for n in range(customers - len(templates)))
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{BUILD_CACHE_KIBIBYTES}"):
+            db.execute(f"PRAGMA {pragma}")
         db.execute("CREATE TEMP TABLE copies (id TEXT, twin TEXT, template TEXT)")
+        progress = Progress("made", customers)
         for start in range(0, len(made), COPIED_AT_ONCE):
+            progress.at(start)
             part = made[start : start + COPIED_AT_ONCE]
             copies = [
                 (id, f"{int(id, 16) ^ 1:032x}", templates[n % len(templates)]) for n, id in enumerate(part)
             ]
             _copy(db, copies)
+        db.execute("PRAGMA journal_mode = WAL")
+
+
+class Progress:
+    """Says every few seconds how far something is, on stderr."""
+
+    def __init__(self, what: str, customers: int) -> None:
+        self._what, self._customers, self._began = what, customers, time.monotonic()
+        self._told = self._began
+
+    def at(self, customers: int) -> None:
+        now = time.monotonic()
+        if now >= self._told + TOLD_EVERY_SECONDS:
+            self._told = now
+            took = now - self._began
+            sys.stderr.write(f"  {self._what}: {customers:,} of {self._customers:,}, {took:,.0f} s\n")
 
 
 def _copy(db: sqlite3.Connection, copies: Sequence[tuple[str, str, str]]) -> None:
@@ -127,32 +148,36 @@ def _columns_of(db: sqlite3.Connection, table: str) -> str:
 # In a server, beside the door
 
 
-def served(customers: int) -> Iterator[Row]:
+def served(customers: int, share: float) -> Iterator[Row]:
     os.environ["TOUCHBOOK_CLOCK"] = "false"  # these histories would all be judged at once
+    os.environ["TOUCHBOOK_SWEEP_SHARE"] = str(share)
     with a_directory() as directory:
         began = time.perf_counter()
         make_base(directory, customers)
         say(f"{customers:,} customers made in {time.perf_counter() - began:,.0f} s")
         with a_book(directory) as book:
-            watch = watch_over(book, directory, [1])
+            watch, told = watch_over(book, directory, [1]), Progress("looked at", customers)
+            watch.listen(lambda: told.at(watch.counted))
             yield _row(f"everybody looked at for the first time, {customers:,}", timed(watch.look, customers))
             watch.close()
             secret = book.control.create_key("publish", "bench", "bench")[1]
         with a_server(directory, SERVERS_CORE) as server:
-            yield from _beside(server, WatchFile(directory / FILE), secret, customers)
+            yield from _beside(server, WatchFile(directory / FILE), secret, customers, share)
         size = sum(file.stat().st_size for file in directory.glob(f"{FILE}*"))
         yield Row("  the watch's file", None, None, measured=f"{size / 2**20:,.0f} MiB")
 
 
-def _beside(server: Served, file: WatchFile, secret: str, customers: int) -> Iterator[Row]:
+def _beside(server: Served, file: WatchFile, secret: str, customers: int, share: float) -> Iterator[Row]:
     """The server finds that the day is another, and sweeps."""
     began, most, answered = time.perf_counter(), 0, list[Answered]()
+    told = Progress("swept", customers)
     while (found := file.described()) is None or found.swept != found.day or found.day != day_of(now()):
+        told.at(0 if found is None or found.day != day_of(now()) else found.counted)
         answered.append(_posts(server, secret, len(answered)))
         most = max(most, memory_of(server.pid))
     took = time.perf_counter() - began
     yield Row(
-        f"the same sweep in a server, its share of a core, {customers:,} customers",
+        f"the same sweep in a server, {share:.0%} of a core, {customers:,} customers",
         customers / took, None, measured=f"{took:,.0f} s, {most / 2**20:,.0f} MiB",
     )  # fmt: skip
     yield _door(f"  single posts meanwhile, {POSTS_A_SECOND}/s", answered)
@@ -177,7 +202,8 @@ def _posts(server: Served, secret: str, run: int) -> Answered:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS)
+    parser.add_argument("--share", type=float, default=0.2, help="of a core, for the server's sweep")
     asked = parser.parse_args(sys.argv[1:])
     say(line(HEAD))
-    for row in served(asked.customers):
+    for row in served(asked.customers, asked.share):
         say(line(cells(row)))

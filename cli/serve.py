@@ -172,7 +172,7 @@ def _server(book: Book) -> uvicorn.Server:
         loop="auto",  # uvloop wherever it is installed, which is everywhere but on Windows
         http=partial(Protocol, limits=app.state.limits),  # type: ignore[arg-type]
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         access_log=False,  # it would log whole paths; the application logs route templates
         server_header=False,

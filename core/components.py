@@ -9,6 +9,7 @@ not exist.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
@@ -104,6 +105,11 @@ class Component(ABC):
     def behind(self, rows: Aged, signal: str, age: int) -> list[tuple[str, int]]:
         return rows_on(rows, self.signals, [age])
 
+    def sums(self, rows: Aged) -> tuple[int, int]:
+        """What its lines add up to: milli-points, and weight as evidence."""
+        lines = self.lines(rows)
+        return sum([line[3] for line in lines]), sum([line[4] for line in lines])
+
     def describe(self) -> dict[str, Any]:
         told = {f.name.rstrip("_"): getattr(self, f.name) for f in fields(self) if f.name != "decay"}
         return {
@@ -130,6 +136,16 @@ class Base(Component):
 
     def largest(self) -> int:
         return abs(self.points) * MILLION
+
+
+class OfDays(Component):
+    """One that looks at nothing but the days on which any of its signals was counted."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def given(self, ages: Sequence[int]) -> int:
+        """What its lines add up to; `ages` are those of `days_with`, ascending, one at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +190,21 @@ class Decayed(Component):
                 if points := grown // MILLION if grown >= 0 else -(-grown // MILLION):
                     lines.append((id, signal, age, points, 0))
         return lines
+
+    def given(self, found: Sequence[tuple[int, int, int]]) -> int:
+        """What its lines of one signal add up to, `found` being the rows of it."""
+        weight, cap, decay, youngest = self.weight, self.cap, self.decay, self.min_age
+        end, points = len(decay), 0
+        if self.of == "count":
+            for age, count, _ in found:
+                if youngest <= age < end:
+                    grown = (count if count < cap else cap) * weight * decay[age]
+                    points += grown // MILLION if grown >= 0 else -(-grown // MILLION)
+        else:
+            for _, age, weighted in self._weighted({self.signals[0]: found}):
+                if youngest <= age < end:
+                    points += quotient(weighted * decay[age], MILLION)
+        return points
 
     def most(self, rows: Aged, days: int) -> int:
         """Gains at their youngest; losses at their oldest, and only if there on all of these days."""
@@ -227,22 +258,37 @@ class Balance(Component):
     swing: int
     prior: int
     evidence: tuple[Evidence, ...]
+    weighing: Mapping[str, Sequence[Evidence]] = field(init=False, repr=False, compare=False)
+    """signal -> what weighs it."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "signals", tuple(dict.fromkeys(s for e in self.evidence for s in e.signals)))
-
-    def lines(self, rows: Aged) -> list[Line]:
-        terms, below = [], self.prior * MILLION
+        weighing: dict[str, list[Evidence]] = {}
         for evidence in self.evidence:
-            decay, end, weight, cap = evidence.decay, len(evidence.decay), evidence.weight, evidence.cap
             for signal in evidence.signals:
-                for age, count, _ in rows.get(signal, ()):
+                weighing.setdefault(signal, []).append(evidence)
+        object.__setattr__(self, "signals", tuple(weighing))
+        object.__setattr__(self, "weighing", weighing)
+
+    def _terms(self, rows: Aged) -> tuple[list[tuple[str, int, int, int]], int]:
+        terms, below, weighing = [], self.prior * MILLION, self.weighing
+        for signal, found in rows.items():
+            for evidence in weighing.get(signal, ()):
+                decay, end, weight, cap = evidence.decay, len(evidence.decay), evidence.weight, evidence.cap
+                for age, count, _ in found:
                     if age < end and (weighed := (count if count < cap else cap) * weight * decay[age]):
                         terms.append((signal, age, evidence.sign * weighed * self.swing, weighed))
                         below += weighed
+        return terms, below
+
+    def lines(self, rows: Aged) -> list[Line]:
+        terms, below = self._terms(rows)
         return [
             (self.id, signal, age, quotient(points, below), weighed) for signal, age, points, weighed in terms
         ]
+
+    def sums(self, rows: Aged) -> tuple[int, int]:
+        terms, below = self._terms(rows)
+        return sum([quotient(term[2], below) for term in terms]), below - self.prior * MILLION
 
     def most(self, rows: Aged, days: int) -> int:
         return self.swing
@@ -266,7 +312,7 @@ class Balance(Component):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class First(Component):
+class First(OfDays):
     """weight · decay at the earliest day any of the signals was counted."""
 
     kind: ClassVar[str] = "first"
@@ -283,6 +329,9 @@ class First(Component):
     def lines(self, rows: Aged) -> list[Line]:
         days = days_with(rows, self.signals)
         return [(self.id, days[age], age, self._points(age), 0) for age in [max(days)]] if days else []
+
+    def given(self, ages: Sequence[int]) -> int:
+        return self._points(ages[-1])
 
     def most(self, rows: Aged, days: int) -> int:
         first = max(days_with(rows, self.signals), default=None)
@@ -304,12 +353,15 @@ class Recency(First):
         days = days_with(rows, self.signals)
         return [(self.id, days[age], age, self._points(age), 0) for age in [min(days)]] if days else []
 
+    def given(self, ages: Sequence[int]) -> int:
+        return self._points(ages[0])
+
     def most(self, rows: Aged, days: int) -> int:
         return max(self.weight, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActiveDays(Component):
+class ActiveDays(OfDays):
     """weight for each distinct day younger than `window`, the newest `max_days` of them."""
 
     kind: ClassVar[str] = "active_days"
@@ -322,6 +374,9 @@ class ActiveDays(Component):
         ages = sorted(age for age in days if age < self.window)[: self.max_days]
         return [(self.id, days[age], age, self.weight, 0) for age in ages]
 
+    def given(self, ages: Sequence[int]) -> int:
+        return self.weight * min(bisect_left(ages, self.window), self.max_days)
+
     def most(self, rows: Aged, days: int) -> int:
         ages = sum(age < self.window + days for age in days_with(rows, self.signals))
         return max(self.weight, 0) * min(ages, self.max_days)
@@ -331,7 +386,7 @@ class ActiveDays(Component):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Streak(Component):
+class Streak(OfDays):
     """weight for each unbroken period after the first, at most `max_periods`, newest first.
 
     Periods of `period` days are counted back from the day asked about; the running one may still be empty.
@@ -350,6 +405,13 @@ class Streak(Component):
             run.append(newest[period])
             period += 1
         return [(self.id, days[age], age, self.weight, 0) for age in run[:-1][: self.max_periods]]
+
+    def given(self, ages: Sequence[int]) -> int:
+        periods = {age // self.period for age in ages}
+        first = last = 0 if 0 in periods else 1
+        while last in periods:
+            last += 1
+        return self.weight * min(max(last - first - 1, 0), self.max_periods)
 
     def most(self, rows: Aged, days: int) -> int:
         """Wherever the periods begin, two of them without a day break a run, and a run of n periods takes n
@@ -372,7 +434,7 @@ class Streak(Component):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gap(Component):
+class Gap(OfDays):
     """How overdue he is by his own rhythm: days since the last ÷ his usual gap, in permille.
 
     Nothing up to `from`, the whole weight at `full`, a straight line between. The usual gap is the lower
@@ -399,9 +461,12 @@ class Gap(Component):
         if not days:
             return []
         ages = sorted(days)
+        return [(self.id, days[ages[0]], ages[0], self.given(ages), 0)]
+
+    def given(self, ages: Sequence[int]) -> int:
         span = self.full - self.from_
         late = min(max(ages[0] * 1000 // self._usual(ages) - self.from_, 0), span)
-        return [(self.id, days[ages[0]], ages[0], quotient(self.weight * late, span), 0)]
+        return quotient(self.weight * late, span)
 
     def most(self, rows: Aged, days: int) -> int:
         return max(self.weight, 0)

@@ -141,7 +141,8 @@ def decide_all(candidates: Sequence[Candidate], facts: Facts, policy: Policy, no
     ahead: list[Contacted] = []
     for place in order:
         candidate = candidates[place]
-        decision = decide(candidate, replace(facts, contacts=[*facts.contacts, *ahead]), policy, now)
+        known = replace(facts, contacts=[*facts.contacts, *ahead]) if ahead else facts
+        decision = decide(candidate, known, policy, now)
         if decision.kind == "reserved":
             if decision.counts:
                 ahead.append(held(candidate, decision))
@@ -220,9 +221,10 @@ def reach(rules: Contacts) -> int:
 def _rules(candidate: Candidate, facts: Facts, policy: Policy) -> Iterator[_Rule]:
     rules, wishes = policy.contact, facts.preferences
     zone = zone_of(facts.zone) or zone_of(policy.calendar.zone) or UTC
+    spared = rules.spared(candidate.purpose)
 
     def binds(rule: Rule) -> bool:
-        return not rules.bypasses(candidate.purpose, rule)
+        return rule not in spared
 
     if binds("do_not_contact") and wishes.get("do_not_contact") is True:
         yield _never(Reason("do_not_contact"))

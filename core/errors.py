@@ -187,6 +187,19 @@ class ClickHouseUnavailable(StoreUnavailable):
         )
 
 
+class ProjectionsOlder(StoreUnavailable):
+    """What serves was made by an earlier version and does not tell this yet; it is being made anew beside it."""
+
+    code = "projections_older"
+
+    def __init__(self) -> None:
+        TouchbookError.__init__(
+            self,
+            "an earlier version made what serves, which does not tell this yet: it is being made anew, so ask again "
+            "after Retry-After seconds; if it goes on, GET /readyz says why",
+        )
+
+
 class SettingUnfit(TouchbookError):
     """A setting, or several together, cannot be followed; the message names it and what was expected."""
 

@@ -181,8 +181,12 @@ class Contacts:
     languages: Literal["content"] | None = "content"
     cadence: tuple[Cadence, ...] = ()
 
+    def spared(self, purpose: str | None) -> tuple[Rule, ...]:
+        """The rules that do not bind it."""
+        return self.bypass.get(purpose or "", ())
+
     def bypasses(self, purpose: str | None, rule: Rule) -> bool:
-        return rule in self.bypass.get(purpose or "", ())
+        return rule in self.spared(purpose)
 
     def needs_consent(self, purpose: str | None) -> bool:
         return self.consent.get(purpose or "") == "required"

@@ -67,13 +67,15 @@ class OpenCase:
 
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
-    """A customer's words nobody answered yet: `since` the first of them, `messages` how many."""
+    """A customer's words nobody answered yet: `since` the first of them, whose `purpose` it is too, `messages` how
+    many."""
 
     thread: str
     channel: str
     since: int
     messages: int
     touchpoint: str
+    purpose: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,12 @@ def open_requests(messages: Iterable[ThreadMessage]) -> list[OpenRequest]:
     """Per thread the customer's messages after our last public word, if there are any; the longest waiting first."""
     found = [
         OpenRequest(
-            waiting[0].thread, waiting[0].channel, waiting[0].occurred_at, len(waiting), waiting[0].key
+            waiting[0].thread,
+            waiting[0].channel,
+            waiting[0].occurred_at,
+            len(waiting),
+            waiting[0].key,
+            waiting[0].purpose,
         )
         for waiting in waiting_in(messages)
     ]

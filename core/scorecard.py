@@ -63,7 +63,7 @@ class Shares:
     """part -> (share of 100, saturation)"""
 
     def of(self, parts: Mapping[str, int]) -> int:
-        return sum(share * bounded(parts[part], k) for part, (share, k) in self.shares.items()) // 100
+        return sum([share * bounded(parts[part], k) for part, (share, k) in self.shares.items()]) // 100
 
     def describe(self) -> dict[str, Any]:
         shares = {part: {"share": share, "saturation": k} for part, (share, k) in self.shares.items()}

@@ -37,12 +37,15 @@ from touchbook.scorecard import Linear, Part, Saturating, Scorecard, Shares
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What SQLite and ClickHouse do not say alike: division toward zero, a backslash inside a text, and where a
-    subquery stands. SQLite's parser gives up after some ten levels of nesting, so there each has a name in a WITH;
-    ClickHouse 18.16 knows no WITH for subqueries, so there each stands where it is read, as often as it is."""
+    """What SQLite and ClickHouse do not say alike: division toward zero, a backslash inside a text, numbers from 0 on,
+    and where a subquery stands. SQLite's parser gives up after some ten levels of nesting, so there each has a name in
+    a WITH; ClickHouse 18.16 knows no WITH for subqueries, so there each stands where it is read, as often as it is."""
 
     division: str
     backslash: str
+    table_of_numbers: str | None
+    """What gives so many from 0 on; where there is none, each is a SELECT of its own, which takes ClickHouse longer to
+    plan than all the rest to do."""
     named: bool
 
     def quotient(self, number: str, divisor: str) -> str:
@@ -51,9 +54,14 @@ class Dialect:
     def text(self, value: str) -> str:
         return "'" + value.replace("\\", self.backslash).replace("'", "''") + "'"
 
+    def numbers(self, count: int, name: str) -> str:
+        if self.table_of_numbers:
+            return f"SELECT CAST(number AS BIGINT) AS {name}\nFROM {self.table_of_numbers.format(count)}"
+        return "\nUNION ALL\n".join(f"SELECT {_wide(number)} AS {name}" for number in range(count))
 
-SQLITE = Dialect("(({}) / ({}))", "\\", named=True)
-CLICKHOUSE = Dialect("intDiv({}, {})", "\\\\", named=False)
+
+SQLITE = Dialect("(({}) / ({}))", "\\", None, named=True)
+CLICKHOUSE = Dialect("intDiv({}, {})", "\\\\", "numbers({})", named=False)
 DIALECTS = {"sqlite": SQLITE, "clickhouse": CLICKHOUSE}
 
 ZERO = "CAST(0 AS BIGINT)"
@@ -207,15 +215,15 @@ class _Statement:
     # Rows of (part, points, weight as evidence)
 
     def _points(self) -> str:
-        return "\nUNION ALL\n".join([self._everybody(), *self._evidence(), *self._components()])
+        return "\nUNION ALL\n".join([self._nothing(), *self._evidence(), *self._components()])
 
     def _row(self, part: str, points: str, of: str, weight: str = ZERO, **more: Any) -> str:
         columns = f"{self.dialect.text(part)} AS part", f"{points} AS points", f"{weight} AS weight"
         return self._select(*columns, of=of, **more)
 
-    def _everybody(self) -> str:
+    def _nothing(self) -> str:
         """So that a customer without a row has a score too."""
-        return self._row("", ZERO, self._members())
+        return self._row("", ZERO, self._everybody())
 
     def _evidence(self) -> list[str]:
         """Days of what is needed, or rows; what a balance weighs stands in its own row."""
@@ -236,7 +244,7 @@ class _Statement:
     def _component(self, part: str, component: Component) -> str:
         match component:
             case Base():
-                return self._row(part, _wide(component.points), self._members())
+                return self._row(part, _wide(component.points), self._everybody())
             case Decayed():
                 return self._decayed(part, component)
             case Balance():
@@ -368,31 +376,35 @@ class _Statement:
     # Where rows come from
 
     def _rows(self, signals: Iterable[str]) -> str:
-        """The ledger of each customer, his members' added row by row, as seen from the day asked about."""
+        """The ledger of each customer, his members' added row by row, as seen from the day asked about. It is added up
+        before it is looked at from each of the days that a tier is held."""
         wanted = ", ".join(self.dialect.text(signal) for signal in signals)
-        age = f"{self.on} - back - day" if self.card.hold_days else f"{self.on} - day"
-        rows = self._select(
-            "signal",
-            f"{age} AS age",
-            "sum(count) AS n",
-            "sum(total) AS amount",
-            of=f"ledger\nJOIN {self._members('subject')} USING (subject)",
-            where=f"signal IN ({wanted}) AND {age} >= 0",
-            by="signal, day",
-        )
-        return self._sub(f"rows_{len(self._named)}", rows)
+        place = len(self._named)
+        counted = "SELECT subject, signal, day, count, total\nFROM ledger"
+        some = f"{counted}\nWHERE signal IN ({wanted}) AND day <= {self.on}"
+        both = f"{self._sub(f'some_{place}', some)}\nJOIN {self._who('subject')} USING (subject)"
+        summed = "SELECT customer, signal, day, sum(count) AS n, sum(total) AS amount"
+        days = self._sub(f"days_{place}", f"{summed}\nFROM {both}\nGROUP BY customer, signal, day")
+        age = f"{self.on} - day"
+        if self.card.hold_days:
+            days, age = f"{days}\nCROSS JOIN {self._back()}", f"{age} - back"
+        rows = self._select("signal", f"{age} AS age", "n", "amount", of=days, where=f"{age} >= 0")
+        return self._sub(f"rows_{place}", rows)
 
-    def _members(self, *more: str) -> str:
-        """Every customer once, or with each of his subjects; on each of the days that a tier is held."""
+    def _who(self, *more: str) -> str:
+        """Every customer once, or with each of his subjects."""
         named = ", ".join(["customer", *more])
-        members = f"SELECT DISTINCT {named}\nFROM members"
+        return self._sub("_".join(["who", *more]), f"SELECT DISTINCT {named}\nFROM members")
+
+    def _everybody(self) -> str:
+        """Every customer once, on each of the days that a tier is held."""
         if not self.card.hold_days:
-            return self._sub("_".join(["everybody", *more]), members)
-        days = "\nUNION ALL\n".join(
-            f"SELECT {_wide(back)} AS back" for back in range(self.card.hold_days + 1)
-        )
-        both = f"{self._sub('_'.join(['who', *more]), members)}\nCROSS JOIN {self._sub('days', days)}"
-        return self._sub("_".join(["everybody", *more]), f"SELECT {named}, back\nFROM {both}")
+            return self._who()
+        both = f"{self._who()}\nCROSS JOIN {self._back()}"
+        return self._sub("everybody", f"SELECT customer, back\nFROM {both}")
+
+    def _back(self) -> str:
+        return self._sub("days_back", self.dialect.numbers(self.card.hold_days + 1, "back"))
 
     def _decay(self, half_life: int, name: str = "age") -> str:
         told = "age" if name == "age" else f"age AS {name}"

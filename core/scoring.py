@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from touchbook.components import MILLION, Aged, Line, days_with
+from touchbook.components import MILLION, Aged, Base, Component, Decayed, Line, OfDays, days_with
 from touchbook.ledger import Day, Ledger, LedgerRows, add
 from touchbook.scorecard import Part, Scorecard, ScorecardSet
 
@@ -117,24 +117,96 @@ def values_on(ledger: Ledger, cards: ScorecardSet, days: Iterable[Day]) -> list[
     return values
 
 
-def stood_on(
-    ledgers: Sequence[LedgerRows], cards: ScorecardSet, days: Sequence[Day]
-) -> list[dict[str, tuple[int | None, str | None, int]]]:
-    """(value, tier, milli-points) of every score on each of these days, one at least, as `score_stored` gives them:
-    what days share is done once."""
-    last = max(days)
-    latest = _stored_seen_from(ledgers, last, cards.signals)
-    found = []
-    for on in days:
-        rows = latest if on == last else _earlier(latest, last - on, cards.signals)
-        then = {}
-        for card in cards.values():
-            lines, parts = _lines(card, rows)
-            value = card.value.of(parts) if _is_enough(card, _evidence(card, rows, lines)) else None
-            tier = None if value is None else card.tiers[_held(card, rows, card.rank_of(value))][0]
-            then[card.name] = value, tier, sum(parts.values())
-        found.append(then)
-    return found
+Counted = dict[str, list[tuple[Day, int, int]]]
+"""signal -> (day, count, total) of each row that a scorecard reads, all of it in ascending order."""
+
+Mark = tuple[int | None, int, int]
+"""How a score stands: (value, rank of its tier or -1, milli-points)."""
+
+
+class Marking:
+    """How customers stand by all scorecards of a set: to the last integer what `score_all` gives, but without a line to
+    show, and with one pass over the rows for all of them. Made once for a set: 25 us a customer instead of 100."""
+
+    def __init__(self, cards: ScorecardSet) -> None:
+        self.names = sorted(cards)
+        self._signals = cards.signals
+        self._cards = list[tuple[Scorecard, bool, list[str], int, int]]()
+        self._base = list[int]()
+        self._limited = list[tuple[int, Part]]()
+        self._decayed: dict[str, list[tuple[int, Decayed]]] = {}
+        self._of_days: dict[frozenset[str], list[tuple[int, OfDays]]] = {}
+        self._others = list[tuple[int, Component, int]]()
+        for place, card in enumerate(cards[name] for name in self.names):
+            first = len(self._base)
+            for part in card.parts:
+                self._take(part, place)
+            asks = card.needs is not None or card.min_evidence > 0
+            self._cards.append((card, asks, [part.name for part in card.parts], first, len(self._base)))
+
+    def _take(self, part: Part, card: int) -> None:
+        slot = len(self._base)
+        self._base.append(sum(one.points for one in part.components if isinstance(one, Base)))
+        if (part.least, part.most) != (None, None):
+            self._limited.append((slot, part))
+        for one in part.components:
+            if isinstance(one, Decayed):
+                for signal in one.signals:
+                    self._decayed.setdefault(signal, []).append((slot, one))
+            elif isinstance(one, OfDays):
+                self._of_days.setdefault(frozenset(one.signals), []).append((slot, one))
+            elif not isinstance(one, Base):
+                self._others.append((slot, one, card))
+
+    def counted(self, ledgers: Sequence[LedgerRows]) -> Counted:
+        """The rows of a customer's members together."""
+        found: Counted = {}
+        if len(ledgers) == 1:
+            for signal, day, count, total in ledgers[0]:
+                if signal in self._signals:
+                    found.setdefault(signal, []).append((day, count, total))
+        else:
+            for (signal, day), (count, total) in _merged_of(ledgers, self._signals).items():
+                found.setdefault(signal, []).append((day, count, total))
+        return {signal: sorted(rows) for signal, rows in sorted(found.items())}
+
+    def on(self, counted: Counted, day: Day, before: Sequence[Mark] | None = None) -> list[Mark]:
+        """Each score at the end of `day`, in order of their names. `before`: how they stood the day before, where that
+        is known of the same rows."""
+        rows: _Rows = {}
+        for signal, found in counted.items():
+            if seen := [(day - at, count, total) for at, count, total in found if at <= day]:
+                rows[signal] = seen
+        slots, weighed = self._points(rows)
+        marks = list[Mark]()
+        for place, (card, asks, parts, first, last) in enumerate(self._cards):
+            value, rank, points = None, -1, slots[first:last]
+            if not asks or _is_enough(card, _counted_evidence(card, rows, weighed.get(place, 0))):
+                value = card.value.of(dict(zip(parts, points, strict=True)))
+                rank = card.rank_of(value)
+                if card.hold_days and not (before is not None and 0 <= before[place][1] <= rank):
+                    rank = _held(card, rows, rank)  # else none of the days before was better
+            marks.append((value, rank, sum(points)))
+        return marks
+
+    def _points(self, rows: Aged) -> tuple[list[int], dict[int, int]]:
+        """The milli-points of every part, and what the cards that weigh evidence find, in millionths."""
+        slots, weighed = self._base.copy(), dict[int, int]()
+        for signal, found in rows.items():
+            for slot, decayed in self._decayed.get(signal, ()):
+                slots[slot] += decayed.given(found)
+        for signals, those in self._of_days.items():
+            seen = [found for signal, found in rows.items() if signal in signals]
+            if ages := sorted({age for found in seen for age, count, _ in found if count > 0}):
+                for slot, of_days in those:
+                    slots[slot] += of_days.given(ages)
+        for slot, other, card in self._others:
+            points, weight = other.sums(rows)
+            slots[slot] += points
+            weighed[card] = weighed.get(card, 0) + weight
+        for slot, part in self._limited:
+            slots[slot] = part.kept_within(slots[slot])
+        return slots, weighed
 
 
 def explain(ledger: Ledger, card: Scorecard, on: Day) -> tuple[Score, list[Contribution]]:
@@ -281,10 +353,14 @@ def _next_tier(card: Scorecard, rank: int, value: int) -> NextTier | None:
 
 
 def _evidence(card: Scorecard, rows: Aged, lines: _Lines) -> int:
+    return _counted_evidence(card, rows, sum(line[4] for found in lines.values() for line in found))
+
+
+def _counted_evidence(card: Scorecard, rows: Aged, weighed: int) -> int:
     if card.needs:
         return sum(age < card.needs.within for age in days_with(rows, [card.needs.signal]))
     if card.weighs:
-        return sum(line[4] for found in lines.values() for line in found) // MILLION
+        return weighed // MILLION
     signals = card.signals
     return sum([n > 0 for signal, found in rows.items() if signal in signals for _, n, _ in found])
 

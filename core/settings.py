@@ -61,10 +61,15 @@ class Settings(BaseSettings):
     )
     max_items: int = Field(5_000, ge=1, le=20_000, description="Most items in one batch.")
     max_queue: int = Field(20_000, ge=1, description="Touchpoints that may wait for the journal before 503.")
-    max_in_flight: int = Field(256, ge=0, description="Publishing requests answered at a time before 503.")
+    max_in_flight: int | None = Field(
+        None,
+        ge=0,
+        description="Publishing requests answered at a time before 503; by default 256, and 512 where `journal` is "
+        "Kafka, which answers later than a disk, but many as soon as few.",
+    )
     max_reads: int = Field(256, ge=0, description="Reading requests answered at a time before 503.")
     max_waits: int = Field(
-        1_024, ge=0, description="Reading requests that wait to see what was published, at a time before 503."
+        1_536, ge=0, description="Reading requests that wait to see what was published, at a time before 503."
     )
     max_delay: float = Field(
         0.5,
@@ -205,7 +210,8 @@ class Settings(BaseSettings):
     log_level: Annotated[str, NoDecode] = Field(
         "info",
         pattern="^(debug|info|warning|error)$",
-        description="debug, info, warning or error. Requests that published are logged at debug, all others at info.",
+        description="debug, info, warning or error. Requests that published or reserved contacts are logged at "
+        "debug, all others at info.",
     )
 
     @field_validator("desk_zone")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any, Literal, NamedTuple
 
 from touchbook.schemas.catalogue import CATALOGUE, Plain
 from touchbook.schemas.display import Language
 from touchbook.schemas.times import rfc3339
+from touchbook.schemas.touchpoint import OURS
 
 ActorKind = Literal["customer", "agent", "bot", "system"]
 Mood = Literal["negative", "positive", "neutral"]
@@ -151,17 +153,18 @@ def counted_reasons(said: Iterable[tuple[str, str, int]]) -> list[tuple[str, str
     return sorted(((*name, n) for name, n in counted.items()), key=lambda one: (-one[2], one[0], one[1]))
 
 
-def headline_and_detail(entry: Entry, language: Language) -> tuple[str, str, str]:
-    """(icon, headline, detail) in the language asked for."""
+def headline_and_detail(entry: Entry, language: Language, zone: tzinfo | None = None) -> tuple[str, str, str]:
+    """(icon, headline, detail) in the language asked for; times of day in the zone, or as they were sent."""
     if entry.type in SPECIAL:
         return ("eraser" if entry.type == ERASED else "circle-alert", *SPECIAL[entry.type][language])
     fields = {**entry.body.get("data", {}), **entry.body.get("shown", {})}
     display = CATALOGUE.get(entry.type, Plain).display
-    return (display.icon, *display.read(fields, language))
+    return (display.icon, *display.read(fields, language, zone))
 
 
 def item_of(entry: Entry, language: Language, late_after: int, token: str) -> dict[str, Any]:
-    """The entry as the API gives it. `late_after` is milliseconds, `token` its opaque position."""
+    """The entry as the API gives it. `late_after` is milliseconds, `token` its opaque position. What the server says
+    itself is never late: it is about the past."""
     icon, headline, detail = headline_and_detail(entry, language)
     return {
         "key": entry.key,
@@ -180,7 +183,7 @@ def item_of(entry: Entry, language: Language, late_after: int, token: str) -> di
         "headline": headline,
         "detail": detail,
         "icon": icon,
-        "late": entry.recorded_at - entry.occurred_at > late_after,
+        "late": entry.source != OURS and entry.recorded_at - entry.occurred_at > late_after,
         "data": entry.body.get("data", {}),
         "marks": entry.body.get("marks", []),
     }

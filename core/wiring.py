@@ -38,7 +38,7 @@ from touchbook.streams.backends.sqlite_keyring import MASTER_KEY_FILE, SqliteKey
 from touchbook.streams.clock import Clock
 from touchbook.streams.contacting import Contacting, Contacts, found_in, unseen_of
 from touchbook.streams.control import Control
-from touchbook.streams.duty import AlwaysHeld
+from touchbook.streams.duty import AloneTerms
 from touchbook.streams.erasure import Erases, Erasures
 from touchbook.streams.files import clear_drafts
 from touchbook.streams.follow import Follower, Following, catch_up
@@ -317,16 +317,14 @@ def open_book(settings: Settings, *, read_only: bool = False, clock: Callable[[]
         erasures=erasures,
         watch=watch,
         clock=Clock(
-            journal,
             admission,
             customers,
             watch,
             policies,
-            AlwaysHeld(),
+            AloneTerms(journal, lambda position: visible(position, 0)),
             metrics,
             clock,
             partial(_horizon, clock, journal, projections, follower),
-            lambda position: visible(position, 0),
         ),
         contacting=contacting,
         overview=Overview(projections, customers, watch, clock),

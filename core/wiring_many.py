@@ -41,10 +41,12 @@ from touchbook.streams.backends.kafka_producer import Producer
 from touchbook.streams.backends.kafka_scores import KafkaScores
 from touchbook.streams.backends.kafka_topics import (
     ERASED_WITHIN_MS,
+    VERDICTS,
     ensure_build,
 )
 from touchbook.streams.backends.kafka_topics import drop_build as drop_topics
 from touchbook.streams.clock import Clock
+from touchbook.streams.clock_many import ManyTerms
 from touchbook.streams.contacting import Contacting
 from touchbook.streams.contacting_many import Decided, ManyContacting, reached_at
 from touchbook.streams.erasure_many import ManyErasures
@@ -198,6 +200,16 @@ def open_replica(settings: Settings, clock: Callable[[], int] = now) -> Book:
             KafkaDuty(joined.place, "scores", settings.session_seconds),
             settings.sweep_share,
         )
+        metrics.watch(
+            "scores_topic_failures",
+            "Attempts to keep the topic of scores up that failed",
+            lambda: scores_topic.failed,
+        )
+        metrics.watch(
+            "scores_topic_waiting",
+            "Customers of whom the topic of scores does not say yet how they stand, up to 10000; 0 where another tells",
+            scores_topic.waiting,
+        )
         erasures = ManyErasures(
             journal, joined.keyring, joined.control, projections, customers, joined.control.receipts, follower, clock,
             ERASED_WITHIN_MS,
@@ -221,16 +233,26 @@ def open_replica(settings: Settings, clock: Callable[[], int] = now) -> Book:
             erasures=erasures,
             watch=watch,
             clock=Clock(
-                journal,
                 admission,
                 customers,
                 watch,
                 policies,
-                KafkaDuty(joined.place, "clock", settings.session_seconds),
+                ManyTerms(
+                    KafkaDuty(joined.place, "clock", settings.session_seconds),
+                    KafkaDecisions(
+                        joined.place,
+                        journal.parts,
+                        joined.keyring,
+                        joined.producer,
+                        clock,
+                        follower.shows,
+                        topic=VERDICTS,
+                    ),
+                    max_queue=settings.max_queue,
+                ),
                 metrics,
                 clock,
                 lambda: clock() - int(1000 * follower.staleness()),
-                follower.shows,
             ),
             contacting=contacting,
             overview=Overview(projections, customers, watch, clock),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol, get_args
 
 from touchbook.contacting import Facts, contacted, reach, zone_of
@@ -12,10 +12,10 @@ from touchbook.ledger import Day, LedgerRows
 from touchbook.policy import Policy
 from touchbook.projections.context import language_of
 from touchbook.projections.stores.port import Reader
-from touchbook.registers import Setting, values_of
+from touchbook.registers import Setting, latest, values_of
 from touchbook.schemas.details import RegisterKind
 from touchbook.scorecard import ScorecardSet
-from touchbook.scoring import score_stored
+from touchbook.scoring import Marking
 
 FATIGUE = "fatigue"
 OF_HIM = ("trait", "consent", "preference")
@@ -58,7 +58,7 @@ def facts_of(
         consents=values_of(settings, "consent"),
         language=language_of(preferences, traits),
         zone=zone_in(preferences, traits),
-        fatigue=cache(fatigue),
+        fatigue=fatigue,
         contacts=contacted(sorted(rows.values(), key=lambda row: (row.occurred_at, row.key)), policy.contact),
     )
 
@@ -70,19 +70,112 @@ def zone_in(preferences: Mapping[str, Any], traits: Mapping[str, Any]) -> str | 
     return next((one for one in said if isinstance(one, str) and zone_of(one) is not None), None)
 
 
+class Look:
+    """What decides of many customers besides their contacts, out of one look: the first who is asked about reads it of
+    all of them."""
+
+    def __init__(self, reader: Reader, customers: Collection[Known], tiring: Tiring) -> None:
+        self._reader = reader
+        self._customers = customers
+        self._tiring = tiring
+
+    def settings(self, customer: Known) -> list[Setting]:
+        """See `Reader.registers`: those of what he wishes and what is known of him."""
+        found = [one for id in customer.ids for one in self._settings.get(id, ())]
+        return found if len(found) < 2 else latest(found)
+
+    def fatigue(self, customer: Known) -> Callable[[Day], str | None]:
+        """How tired of us he is at the end of a day."""
+        tired: Tired | None = None
+
+        def on(day: Day) -> str | None:
+            nonlocal tired
+            if tired is None:
+                tired = self._tiring.by([rows for id in customer.subjects if (rows := self._ledgers.get(id))])
+            return tired.on(day)
+
+        return (lambda day: None) if self._tiring.cards is None else on
+
+    @cached_property
+    def _settings(self) -> dict[str, list[Setting]]:
+        return self._reader.settings_of([id for one in self._customers for id in one.ids], OF_HIM)
+
+    @cached_property
+    def _ledgers(self) -> dict[str, LedgerRows]:
+        subjects = [subject for one in self._customers for subject in one.subjects]
+        return self._reader.ledgers_of(subjects, self._tiring.signals)
+
+
+class Tiring:
+    """By what customers are tired of us. Made once for scorecards."""
+
+    def __init__(self, scorecards: ScorecardSet) -> None:
+        card = scorecards.get(FATIGUE)
+        self.cards = None if card is None else ScorecardSet({FATIGUE: card})
+        self.signals = frozenset[str]() if card is None else card.signals
+        self._marking = None if self.cards is None else Marking(self.cards)
+        self._by_nothing: Tired | None = None
+
+    def by(self, ledgers: Sequence[LedgerRows]) -> Tired:
+        """How tired somebody is by these. Most are by nothing, and all of them alike."""
+        assert self.cards is not None
+        if ledgers:
+            return Tired(self.cards, ledgers, self._marking)
+        if self._by_nothing is None:
+            self._by_nothing = Tired(self.cards, [], self._marking)
+        return self._by_nothing
+
+
+class Tired:
+    """How tired he is by these ledgers, day by day; what was found of a day is remembered."""
+
+    def __init__(
+        self, cards: ScorecardSet, ledgers: Sequence[LedgerRows], marking: Marking | None = None
+    ) -> None:
+        """`marking` is that of these cards, where it was made already."""
+        self.told_by = cards.fingerprint, ledgers
+        self._marking = marking or Marking(cards)
+        self._counted = self._marking.counted(ledgers)
+        self._names = [name for name, _ in cards[FATIGUE].tiers]
+        self._tiers: dict[Day, str | None] = {}
+
+    def on(self, day: Day) -> str | None:
+        if day not in self._tiers:
+            [(value, rank, _)] = self._marking.on(self._counted, day)
+            self._tiers[day] = None if value is None else self._names[rank]
+        return self._tiers[day]
+
+
 class Fatigue:
     """How tired of us he is on a day, by his ledger as of one look. It is read when it is first asked for."""
 
-    def __init__(self, reader: Reader, subjects: Sequence[str], cards: ScorecardSet) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        subjects: Sequence[str],
+        cards: ScorecardSet,
+        known: Tired | None = None,
+        keep: Callable[[Tired], None] = lambda found: None,
+    ) -> None:
+        """`known` is what was found at an earlier look, which `keep` is given: it holds while nothing tires him."""
         card = cards.get(FATIGUE)
         self._cards = None if card is None else ScorecardSet({FATIGUE: card})
         self._reader = reader
         self._subjects = subjects
-        self._ledgers: list[LedgerRows] | None = None
+        self._known, self._keep = known, keep
+        self._tired: Tired | None = None
 
     def __call__(self, day: Day) -> str | None:
         if self._cards is None:
             return None
-        if self._ledgers is None:
-            self._ledgers = self._reader.ledger_of(self._subjects, self._cards[FATIGUE].signals)
-        return score_stored(self._ledgers, self._cards, day)[FATIGUE].tier
+        if self._tired is None:
+            self._tired = self._read(self._cards)
+        return self._tired.on(day)
+
+    def _read(self, cards: ScorecardSet) -> Tired:
+        told_by = cards.fingerprint, self._reader.ledger_of(self._subjects, cards[FATIGUE].signals)
+        if self._known is not None and self._known.told_by == told_by:
+            return self._known
+        found = Tired(cards, told_by[1])
+        self._keep(found)
+        return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -35,7 +35,7 @@ from touchbook.recent import Recent
 from touchbook.registers import OF_TIME, Setting, next_boundary, values_of
 from touchbook.schemas.display import Language
 from touchbook.schemas.times import day_text, rfc3339
-from touchbook.schemas.touchpoint import Identifier
+from touchbook.schemas.touchpoint import Claim, Identifier
 from touchbook.scorecard import ScorecardSet
 from touchbook.scoring import Contribution, Score, explain, rows_behind_all, score, score_stored
 from touchbook.timeline import Entry, TimelineFilters, item_of, passes
@@ -121,13 +121,17 @@ class Customers:
         self._known_signals = known_signals
         self._late_after = late_after
         self._links: Recent[tuple[str, int, str], Links] = Recent(remembered)
+        self._resolutions: Recent[str, tuple[tuple[frozenset[Claim], frozenset[Identifier]], Links]] = Recent(
+            remembered
+        )
         self._large = LargeGroups()
         self._forgetting: list[Callable[[], None]] = []
+        self._forgetting_elsewhere: list[Callable[[], None]] = []
         self._who: Recent[tuple[str, int, str], Customer] = Recent(remembered)
         self._standings: Recent[tuple[str, str, Day], Standing] = Recent(remembered)
         self._topics: Recent[str, list[dict[str, Any]]] = Recent(remembered)
         self._recalled: Recent[tuple[str, str, str, Day], Any] = Recent(RECALLED)
-        self.lately: Recent[tuple[str, str], Any] = Recent(RECALLED)
+        self.lately: Recent[tuple[str, str], Any] = Recent(2 * RECALLED)
         """What was last told of these members, by its name and their membership: where to go on from."""
         self.era = object()
         """Another one from whenever anybody is forgotten."""
@@ -163,14 +167,16 @@ class Customers:
 
     def forget(self) -> None:
         """Lets go of everything remembered of anybody: after an erasure nothing of him stays in memory either."""
+        self._seen = ""  # what is read at this moment is not kept
         self._let_go()
         for forget in self._forgetting:
             forget()
 
     def _let_go(self) -> None:
-        self.era = object()
+        self.era, self._large = object(), LargeGroups()
         for remembered in (
             self._links,
+            self._resolutions,
             self._who,
             self._standings,
             self._topics,
@@ -185,11 +191,22 @@ class Customers:
         if version != self._seen:
             self._seen = version
             self._let_go()
+            for forget in self._forgetting_elsewhere:
+                forget()
         return version
 
-    def forgets(self, forget: Callable[[], None]) -> None:
-        """Whoever else remembers somebody lets go of him too."""
+    def forgets(self, forget: Callable[[], None], *, only_here: bool = False) -> None:
+        """Whoever else remembers somebody lets go of him too. `only_here`: he sees by himself that another process
+        erased somebody; else it is called then, too, in the middle of a look."""
         self._forgetting.append(forget)
+        if not only_here:
+            self._forgetting_elsewhere.append(forget)
+
+    def _remember(self, remembered: Recent[Key, Told], key: Key, value: Told, version: str) -> None:
+        """Remembers what a look at this version told, unless that is over: who was erased since may be in it."""
+        remembered.put(key, value)
+        if self._seen != version:
+            remembered.drop([key])
 
     def found(self, text: str, limit: int) -> list[Found]:
         """Whom an agent may mean by what he typed (see `finding.asked_in`), the best first, each customer once."""
@@ -290,14 +307,24 @@ class Customers:
         members = reader.known([self._id_of(one) for one in links.of(own.identifier)])
         return self._customer_of(reader, members, own, links, changed)
 
-    def _customer_in(self, reader: Reader, group: Sequence[Known], id: str) -> Customer:
-        """The customer of the identifier `id` among the members of its group; remembered."""
+    def _customer_in(
+        self, reader: Reader, group: Sequence[Known], id: str, any_erased: bool = True
+    ) -> Customer:
+        """The customer of the identifier `id` among the members of its group; remembered. Not `any_erased`: it is known
+        that nobody of the group ever was."""
         changed = max(member.changed for member in group)
         own = next(member for member in group if member.id == id)
-        return self._customer_of(reader, group, own, self._links_of(reader, group, changed, own), changed)
+        links = self._links_of(reader, group, changed, own)
+        return self._customer_of(reader, group, own, links, changed, any_erased)
 
     def _customer_of(
-        self, reader: Reader, among: Sequence[Known], own: Known, links: Links, changed: int
+        self,
+        reader: Reader,
+        among: Sequence[Known],
+        own: Known,
+        links: Links,
+        changed: int,
+        any_erased: bool = True,
     ) -> Customer:
         identifiers = links.of(own.identifier)
         members = sorted(
@@ -311,9 +338,9 @@ class Customers:
             refused=tuple(one for one in links.refused if one.a in identifiers or one.b in identifiers),
             changed=changed,
             made_by=reader.version(),
-            erased=tuple(reader.erased([member.id for member in members])),
+            erased=tuple(reader.erased([member.id for member in members])) if any_erased else (),
         )
-        self._who.put((own.id, changed, found.made_by), found)
+        self._remember(self._who, (own.id, changed, found.made_by), found, found.made_by)
         return found
 
     def _links_of(self, reader: Reader, group: Sequence[Known], changed: int, own: Known) -> Links:
@@ -326,7 +353,7 @@ class Customers:
             else:
                 claims, shared = reader.claims([member.id for member in group if not member.barred])
             known = resolve(claims, shared)
-            self._links.put(key, known)
+            self._remember(self._links, key, known, key[2])
             if not own.barred:
                 self._large.keep(reader, own.group, changed, len(group), claims, shared, known)
         return known
@@ -527,7 +554,51 @@ class Customers:
         for known in reader.groups_of(new) if new else ():
             groups.setdefault(known.group, []).append(known)
             home[known.id] = known.group
-        return found | {id: self._customer_in(reader, groups[home[id]], id) for id in new}
+        if not groups:
+            return found
+        self._link_all(reader, groups)
+        any_erased = bool(reader.erased([known.id for group in groups.values() for known in group]))
+        return found | {id: self._customer_in(reader, groups[home[id]], id, any_erased) for id in new}
+
+    def _link_all(self, reader: Reader, groups: Mapping[str, Sequence[Known]]) -> None:
+        """Remembers the links of these groups, as `_links_of` would of one after the other, with one read."""
+        home: dict[Identifier, str] = {}
+        ids: list[str] = []
+        keys: dict[str, tuple[str, int, str]] = {}
+        for name, group in groups.items():
+            key = (name, max(member.changed for member in group), reader.version())
+            if self._links.get(key) is None:
+                keys[name] = key
+                for member in group:
+                    if not member.barred:
+                        home[member.identifier] = name
+                        ids.append(member.id)
+        claims, shared = reader.claims(ids) if ids else ([], set[Identifier]())
+        claimed: dict[str, list[Claim]] = {name: [] for name in keys}
+        for claim in claims:
+            for home_of in {home.get(claim.lesser), home.get(claim.greater)}:
+                if home_of is not None:
+                    claimed[home_of].append(claim)
+        for name, key in keys.items():
+            those = claimed[name]
+            within = shared and shared.intersection(
+                side for one in those for side in (one.lesser, one.greater)
+            )
+            links = self._resolved_of(name, those, within, key[2])
+            self._remember(self._links, key, links, key[2])
+            self._large.keep(reader, name, key[1], len(groups[name]), those, within, links)
+
+    def _resolved_of(
+        self, group: str, claims: Sequence[Claim], shared: set[Identifier], version: str
+    ) -> Links:
+        """What follows from the claims of a group: mostly what did the last time, for few touchpoints say anything new
+        of who is who."""
+        told = frozenset(claims), frozenset(shared)
+        known = self._resolutions.get(group)
+        if known is None or known[0] != told:
+            known = told, resolve(claims, shared)
+            self._remember(self._resolutions, group, known, version)
+        return known[1]
 
     def buying(self, customer: Customer, at: Day) -> dict[str, Any]:
         with self._projections.reading() as reader:
@@ -548,7 +619,7 @@ class Customers:
             ledgers = [rows for _, rows in reader.ledger_rows(customer.subjects)]
             scores = score_stored(ledgers, self.scorecards, at)
             known = Standing.of(customer.id, customer.version, at, scores)
-            self._standings.put(key, known)
+            self._remember(self._standings, key, known, customer.made_by)
         return known
 
     def _score_key(self, customer: Customer, at: Day) -> tuple[str, str, Day]:
@@ -613,7 +684,7 @@ class Customers:
         known = self._topics.get(customer.version)
         if known is None:
             known = topics_of(reader.heads(customer.subjects))
-            self._topics.put(customer.version, known)
+            self._remember(self._topics, customer.version, known, customer.made_by)
         return known
 
     def may_contact(
@@ -641,7 +712,14 @@ class Customers:
     ) -> tuple[Policy, Facts]:
         """What decides whether he may be contacted."""
         policy = self.policies.at(now)
-        fatigue = Fatigue(reader, customer.subjects, self.scorecards)
+        place, era = ("fatigue", customer.membership), self.era
+        fatigue = Fatigue(
+            reader,
+            customer.subjects,
+            self.scorecards,
+            self.lately.get(place),
+            lambda found: self.keep(self.lately, place, found, era),
+        )
         return policy, facts_of(reader, customer, policy, now, fatigue, settings)
 
     def boundary(self, customer: Customer, purpose: str, now: int) -> str:

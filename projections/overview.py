@@ -55,6 +55,7 @@ class Waiting:
     touchpoint: str
     trust: int | None
     tier: str | None
+    purpose: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,7 @@ class Overview:
             touchpoint=request.touchpoint,
             trust=trust.get("value"),
             tier=trust.get("tier"),
+            purpose=request.purpose,
         )
 
 

@@ -118,8 +118,7 @@ def simulate(
     return {
         "from": rfc3339(days[0]),
         "to": rfc3339(days[1]),
-        "candidate": [policy.version for policy in candidate.versions],
-        "live": [policy.version for policy in live.versions],
+        "policies": {side: [policy.version for policy in policies[side].versions] for side in SIDES},
         "customers": all_of_them.customers,
         "without_purpose": skipped,
         **_sides(all_of_them),

@@ -122,7 +122,7 @@ def _requests(waiting: Sequence[Waiting], shared: Iterable[ThreadMessage]) -> li
     for one in waiting:
         messages[one.thread] = messages.get(one.thread, 0) + one.messages
     alone = [
-        OpenRequest(one.thread, one.channel, one.since, messages[one.thread], one.touchpoint)
+        OpenRequest(one.thread, one.channel, one.since, messages[one.thread], one.touchpoint, one.purpose)
         for one in waiting
         if one.first
     ]

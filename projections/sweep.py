@@ -1,7 +1,7 @@
 """What the watch keeps of customers, computed out of one look at the projections.
 
-A row follows from a customer's touchpoints, the scorecards, the policies and the day. Where he was not touched since it
-was made, of a new day nothing but that day's scores have to be computed: what he was yesterday is in it.
+A row follows from a customer's touchpoints, the scorecards, the policies and the day. What scorecards read of his
+ledgers is kept with it, so that for a new day nothing is read but the row, and nothing computed but that day's scores.
 """
 
 from __future__ import annotations
@@ -10,18 +10,32 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from touchbook.ledger import Day, LedgerRows
+import orjson
+
+from touchbook.ledger import Day
 from touchbook.projections.backtest import people_in
 from touchbook.projections.customers import Customer
 from touchbook.projections.stores.port import Known, Reader
-from touchbook.projections.stores.watch_file import Batch, Facts, Kept, Standing, TierRow
+from touchbook.projections.stores.watch_file import (
+    Added,
+    Batch,
+    Eve,
+    Facts,
+    Kept,
+    Moved,
+    Page,
+    Standing,
+    TierRow,
+    encoded_json,
+    moves,
+)
 from touchbook.registers import Setting, ThreadMessage, open_cases, open_requests, promises
-from touchbook.scorecard import ScorecardSet
-from touchbook.scoring import stood_on
+from touchbook.scoring import Counted, Marking
 
 Matters = list[tuple[str, str, int, int | None]]
 NEVER = 2**62
 """Later than every time: at it no promise is open that has one to be kept by."""
+NO_EVE = "[]"
 
 
 class Noticed(NamedTuple):
@@ -38,7 +52,7 @@ class Sweep:
     def __init__(
         self,
         reader: Reader,
-        cards: ScorecardSet,
+        marking: Marking,
         notice: Callable[[Reader, Customer], Noticed],
         walk: int,
         days: range,
@@ -47,12 +61,8 @@ class Sweep:
     ) -> None:
         """`days` are those from which tiers are compared to the one that rows are made for, each with the day before;
         `aloud`: what changed is told; `anew`: what is due of an open case may be another though nothing happened."""
-        self._reader, self._cards, self._notice = reader, cards, notice
+        self._reader, self._marking, self._notice = reader, marking, notice
         self._walk, self._days, self._aloud, self._anew = walk, days, aloud, anew
-        self._names = sorted(cards)
-        self._ranks = {
-            name: {tier: rank for rank, (tier, _) in enumerate(cards[name].tiers)} for name in self._names
-        }
         self._made_by = reader.version()
 
     @property
@@ -95,66 +105,112 @@ class Sweep:
 
     def _see(self, customer: Customer, row: Kept | None, batch: Batch) -> None:
         touched = max(member.changed for member in customer.members)
-        head = customer.id, customer.version, customer.membership, touched, self._walk, self._day
         still = row is not None and (row.members, row.changed) == (customer.membership, touched)
         if row is not None and still and row.day == self._day:
             if (row.walk, row.version) != (self._walk, customer.version):
                 batch.kept.append((row, row._replace(walk=self._walk, version=customer.version)))
             return
-        if row is not None and still and self._follows(row):
-            self._add_day(customer, row, batch)
-            return
-        stood = self._stood(customer, [self._days[0] - 1, *self._days])
-        noticed = self._notice(self._reader, customer)
-        after = Kept(*head, stood[-1], stood[-2], noticed.matters, noticed.due_at)
+        counted = self._counted_again(customer, row, still)
+        stood = self._stood(customer.id, counted, row, batch)
+        head = customer.id, customer.version, customer.membership, touched, self._walk, self._day
+        if row is not None and still and not self._is_due_anew(row.matters):
+            after = Kept(*head, *stood, row.matters, row.due_at, row.counted)
+        else:
+            noticed = self._notice(self._reader, customer)
+            after = Kept(*head, *stood, noticed.matters, noticed.due_at, encoded_json(counted))
+            batch.facts[customer.id] = noticed.facts
         batch.kept.append((row, after))
-        batch.facts[customer.id] = noticed.facts
-        for day, before, now in zip(self._days[:-1], stood, stood[1:], strict=False):
-            self._compare(customer.id, day, before, now, batch)
         self._tell(row, after, batch)
 
-    def _follows(self, row: Kept) -> bool:
-        """Whether nothing but the next day has to be added to the row of somebody who was not touched."""
-        return row.day == self._day - 1 and len(self._days) == 2
+    def _counted_again(self, customer: Customer, row: Kept | None, still: bool) -> Counted:
+        if row is not None and still:
+            return counted_in(row.counted)
+        return self._marking.counted([rows for _, rows in self._reader.ledger_rows(customer.subjects)])
 
-    def _add_day(self, customer: Customer, row: Kept, batch: Batch) -> None:
-        """He was not touched since his row was made the day before."""
-        [standing] = self._stood(customer, [self._day])
-        after = row._replace(
-            version=customer.version, walk=self._walk, day=self._day, standing=standing, eve=row.standing
-        )
-        if self._anew and any(kind == "case" for kind, *_ in row.matters):
-            after = after._replace(due_at=self._notice(self._reader, customer).due_at)
-        batch.kept.append((row, after))
-        self._compare(customer.id, row.day, row.eve, row.standing, batch)
-        self._tell(row, after, batch)
+    def _is_due_anew(self, matters: Matters) -> bool:
+        return self._anew and any(kind == "case" for kind, *_ in matters)
 
-    def _stood(self, customer: Customer, days: Sequence[Day]) -> list[Standing]:
-        ledgers: list[LedgerRows] = [rows for _, rows in self._reader.ledger_rows(customer.subjects)]
+    def _stood(self, customer: str, counted: Counted, row: Kept | None, batch: Batch) -> tuple[Standing, Eve]:
+        """How he stands, and how on the eve. Days of which his row tells already are not computed again, if nothing was
+        counted of them since."""
+        if row is not None and (since := _differs_from(counted_in(row.counted), counted)) >= row.day:
+            if row.day == self._day:
+                return self._stood_again(counted, row) if since == row.day else (row.standing, row.eve)
+            if self._follows(row.day) and since > row.day:
+                batch.tiers += _tier_rows(customer, row.day, row.eve, row.standing)
+                standing = self._marking.on(counted, self._day, row.standing)
+                return standing, _eve_of(row.standing, standing)
+        return self._stood_all(customer, counted, batch)
+
+    def _stood_again(self, counted: Counted, row: Kept) -> tuple[Standing, Eve]:
+        """Of the day of the row something else was counted."""
+        yesterday = [*row.standing]
+        for score, value, tier, points in row.eve:
+            yesterday[score] = value, tier, points
+        standing = self._marking.on(counted, self._day, yesterday)  # nothing but its tiers is looked at
+        if all(one[1] == before[1] for one, before in zip(standing, yesterday, strict=True)):
+            return standing, []
+        return standing, _eve_of(self._marking.on(counted, self._day - 1), standing)
+
+    def _stood_all(self, customer: str, counted: Counted, batch: Batch) -> tuple[Standing, Eve]:
+        """Compares all the days that the walk compares."""
+        before = self._marking.on(counted, self._days[0] - 1)
+        standing = self._marking.on(counted, self._days[0], before)
+        for day in self._days[1:]:
+            batch.compared.append((customer, day - 1))
+            batch.tiers += _tier_rows(customer, day - 1, _eve_of(before, standing), standing)
+            before, standing = standing, self._marking.on(counted, day, standing)
+        return standing, _eve_of(before, standing)
+
+    def _follows(self, day: Day) -> bool:
+        """Whether only one day has to be added to a row of that day."""
+        return day == self._day - 1 and len(self._days) == 2
+
+    def due_anew(self, page: Iterable[Page]) -> list[str]:
+        """Those of whom something may be due at another time now, so that all of it has to be looked at."""
         return [
-            [self._mark(name, *then[name]) for name in self._names]
-            for then in stood_on(ledgers, self._cards, days)
+            one.customer.hex()
+            for one in page
+            if self._anew and one.day != self._day and self._is_due_anew(orjson.loads(one.matters))
         ]
 
-    def _mark(self, name: str, value: int | None, tier: str | None, points: int) -> Any:
-        return [value, -1 if tier is None else self._ranks[name][tier], points]
+    def add_day(self, page: Iterable[Page], batch: Batch) -> None:
+        """Adds the day to the rows of customers, but for those the batch knows already. Whoever was touched since is
+        looked at besides."""
+        seen = {row.customer for pair in batch.kept for row in pair if row is not None}
+        for one in page:
+            if one.day != self._day and one.customer.hex() not in seen:
+                add = self._add_one if self._follows(one.day) else self._add_days
+                add(one, batch)
 
-    def _compare(self, customer: str, day: Day, before: Standing, after: Standing, batch: Batch) -> None:
-        batch.compared.append((customer, day))
-        for score, (old, new) in enumerate(zip(before, after, strict=True)):
-            if old[1] != new[1]:
-                batch.tiers.append((customer, TierRow(day, score, old, new)))
+    def _add_one(self, one: Page, batch: Batch) -> None:
+        before: Standing = orjson.loads(one.standing)
+        standing = self._marking.on(counted_in(one.counted), self._day, before)
+        if one.eve != NO_EVE:
+            batch.tiers += _tier_rows(one.customer.hex(), one.day, orjson.loads(one.eve), before)
+        moved = moves(one.customer, before, standing)
+        eve = [(score, *old) for _, score, old, new in moved if old[1] != new[1]]
+        self._write_day(one, moved, standing, eve, batch)
+
+    def _add_days(self, one: Page, batch: Batch) -> None:
+        standing, eve = self._stood_all(one.customer.hex(), counted_in(one.counted), batch)
+        moved = moves(one.customer, orjson.loads(one.standing), standing)
+        self._write_day(one, moved, standing, eve, batch)
+
+    def _write_day(self, one: Page, moved: list[Moved], standing: Standing, eve: Eve, batch: Batch) -> None:
+        batch.moved += moved
+        shown = encoded_json(eve) if eve else NO_EVE
+        batch.added.append(Added(one.customer, self._day, encoded_json(standing), shown))
+        if moved and self._aloud:
+            told = {score: [old, new] for _, score, old, new in moved}
+            batch.changes.append((one.customer.hex(), {"v": one.version, "s": told}))
 
     def _tell(self, row: Kept | None, after: Kept, batch: Batch) -> None:
         if not self._aloud:
             return
-        unknown: Standing = [(None, -1, 0)] * len(self._names)
+        unknown: Standing = [(None, -1, 0)] * len(self._marking.names)
         before = unknown if row is None else row.standing
-        moved = {
-            score: [old, new]
-            for score, (old, new) in enumerate(zip(before, after.standing, strict=True))
-            if tuple(old[:2]) != tuple(new[:2])
-        }
+        moved = {score: [old, new] for _, score, old, new in moves(b"", before, after.standing)}
         known = {} if row is None else {one[1]: one[0] for one in row.matters}
         open_now = {one[1]: one[0] for one in after.matters}
         body: dict[str, Any] = {
@@ -165,6 +221,36 @@ class Sweep:
         told = {name: one for name, one in body.items() if one}
         if told or row is None:
             batch.changes.append((after.customer, {"v": after.version, **told}))
+
+
+def counted_in(text: str) -> Counted:
+    """As it is kept."""
+    found: Counted = orjson.loads(text)
+    return found
+
+
+def _differs_from(before: Counted, after: Counted) -> Day:
+    """The first day of which something else is counted; `NEVER` where all is the same."""
+    first = NEVER
+    for signal in before.keys() | after.keys():
+        old, new = ([(*row,) for row in rows.get(signal, ())] for rows in (before, after))
+        if old != new:
+            first = min(first, min(set(old).symmetric_difference(new))[0])
+    return first
+
+
+def _eve_of(before: Standing, after: Standing) -> Eve:
+    return [
+        (score, *old) for score, (old, new) in enumerate(zip(before, after, strict=True)) if old[1] != new[1]
+    ]
+
+
+def _tier_rows(customer: str, day: Day, eve: Eve, standing: Standing) -> list[tuple[str, TierRow]]:
+    """Of a day at whose end he stood so."""
+    return [
+        (customer, TierRow(day, score, (value, tier, points), standing[score]))
+        for score, value, tier, points in eve
+    ]
 
 
 def matters_of(

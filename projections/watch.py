@@ -27,7 +27,7 @@ from touchbook.projections.noticing import Notice
 from touchbook.projections.response import named_by, response_of
 from touchbook.projections.stores.port import ReadProjections
 from touchbook.projections.stores.sqlite import sql
-from touchbook.projections.stores.watch_file import Described, Kept, Mark, WatchFile, kept_in
+from touchbook.projections.stores.watch_file import Described, Kept, WatchFile, kept_in
 from touchbook.projections.watched import (
     By,
     Change,
@@ -46,6 +46,7 @@ from touchbook.projections.watched import (
 )
 from touchbook.projections.watching import Steps
 from touchbook.scorecard import ScorecardSet
+from touchbook.scoring import Mark
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Watch:
         self._listeners: list[Callable[[], None]] = []
         self._told: Tiers | None = None
         self._stays: tuple[int, dict[str, Usual]] | None = None
-        customers.forgets(self.forget)
+        customers.forgets(self.forget, only_here=True)  # its steps see another version
 
     def start(self) -> None:
         """Begins to look again and again, in a thread; after `close` anew."""

@@ -43,7 +43,8 @@ class Matter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a customer stands: `at` is the day of his scores, `version` his own (see `Customer.version`)."""
+    """How a customer stands: `at` is the day of his scores, `version` his own (see `Customer.version`) as of the last
+    touchpoint that could change anything of this: a decision about contacting him cannot."""
 
     customer: str
     version: str

@@ -12,10 +12,14 @@ from touchbook.projections.customers import Customer
 from touchbook.projections.stores.port import Reader, ReadProjections
 from touchbook.projections.stores.watch_file import Batch, Described, WatchFile, new_salt
 from touchbook.projections.sweep import Noticed, Sweep
+from touchbook.projections.touched import DECISIONS
 from touchbook.scorecard import ScorecardSet
+from touchbook.scoring import Marking
 
 PAGE = 32
 """Groups of identifiers in one step of a walk over everybody, and touched identifiers looked at in one."""
+DAY_PAGE = 128
+"""Rows to which a day is added in one step."""
 LEFT_PAGE = 500
 """Rows of those whom a walk did not meet, in one step."""
 MOST_TOUCHED = 200_000
@@ -38,6 +42,8 @@ class Steps:
     ) -> None:
         """`policies` is the fingerprint of what `notice` goes by, and `usual` tells what stages usually last."""
         self._projections, self._cards, self._policies = projections, cards, policies
+        self._marking = Marking(cards)
+        self._heeds_decisions = not DECISIONS.isdisjoint(cards.signals)
         self._notice, self._file, self._usual = notice, file, usual
         self._waiting: dict[str, None] = {}
         self._heard: int | None = None
@@ -76,7 +82,7 @@ class Steps:
             self.walk = stand.walk
             days = range(stand.since, stand.day + 1)
             aloud = stand.as_of is not None
-            sweep = Sweep(reader, self._cards, self._notice, stand.walk, days, aloud, stand.anew)
+            sweep = Sweep(reader, self._marking, self._notice, stand.walk, days, aloud, stand.anew)
             done = self._one_step(reader, sweep, stand, batch)
         left = len(self._waiting) - len(done)
         if not left and self._heard is not None:
@@ -139,7 +145,7 @@ class Steps:
         """Asked before the look begins, which then sees as much at least; False where this process does not know."""
         if self._heard is None:
             return False
-        touched, position = self._projections.touched_since(self._heard)
+        touched, position = self._projections.touched_since(self._heard, self._heeds_decisions)
         if touched is None:
             return False
         self._waiting.update(dict.fromkeys(sorted(touched)))
@@ -157,6 +163,7 @@ class Steps:
 
     def _begin_walk(self, stand: Described, day: Day) -> None:
         """One that is under way on another day need not be ended: the new one compares the days that it missed."""
+        whole = stand.again or stand.swept is None or (stand.after is not None and stand.whole)
         if day > stand.day:
             last = day - 1
             stand.since = last if stand.swept is None else max(min(stand.swept, last), day - KEPT_DAYS)
@@ -165,7 +172,7 @@ class Steps:
             stand.anew = stand.usual != before or (stand.anew and stand.after is not None)
         elif stand.after is not None or not stand.again:
             return
-        stand.walk, stand.after, stand.again, stand.counted = stand.walk + 1, "", False, 0
+        stand.walk, stand.after, stand.whole, stand.again, stand.counted = stand.walk + 1, "", whole, False, 0
 
     # What is done in it
 
@@ -173,8 +180,11 @@ class Steps:
         """Those who waited and are looked at now; by turns with the walk, if both are to go on."""
         walks = stand.after is not None and (self._walks_next or not self._waiting)
         self._walks_next = not walks
-        if walks:
+        if walks and stand.whole:
             self._walk(reader, sweep, stand, batch)
+            return set()
+        if walks:
+            self._add_day(reader, sweep, stand, batch)
             return set()
         asked = {id for id, _ in zip(self._waiting, range(PAGE), strict=False)}
         members = reader.groups_of(asked) if asked else []
@@ -189,7 +199,24 @@ class Steps:
         elif left := self._file.left(stand.walk, LEFT_PAGE):
             sweep.leave(left, batch)
         else:
-            stand.after, stand.swept = None, stand.day
-            before = stand.day * MILLISECONDS_A_DAY - KEPT_DAYS * MILLISECONDS_A_DAY
-            self._file.prune(before, stand.day - KEPT_DAYS)
-            stand.kept_from = max(stand.kept_from, before)
+            self._end_walk(stand)
+
+    def _add_day(self, reader: Reader, sweep: Sweep, stand: Described, batch: Batch) -> None:
+        """To rows alone: who has none, or another now, was touched and waits. Rows of nobody are taken away."""
+        assert stand.after is not None
+        if page := self._file.page(stand.after, PAGE if stand.anew else DAY_PAGE):
+            stand.after = page[-1].customer.hex()
+            stand.counted += len(page)
+            known = {one.id for one in reader.known([one.customer.hex() for one in page])}
+            sweep.leave(self._file.kept({one.customer.hex() for one in page} - known).values(), batch)
+            if anew := sweep.due_anew(page):
+                sweep.look(reader.groups_of(anew), self._file.kept, batch)
+            sweep.add_day(page, batch)
+        else:
+            self._end_walk(stand)
+
+    def _end_walk(self, stand: Described) -> None:
+        stand.after, stand.swept = None, stand.day
+        before = stand.day * MILLISECONDS_A_DAY - KEPT_DAYS * MILLISECONDS_A_DAY
+        self._file.prune(before, stand.day - KEPT_DAYS)
+        stand.kept_from = max(stand.kept_from, before)

@@ -31,7 +31,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any, Literal
@@ -69,14 +69,23 @@ class Display:
     ru: Wording
     tone: Literal["plain", "noise", "good", "bad"] = "plain"
 
-    def read(self, fields: Mapping[str, Any], language: Language) -> tuple[str, str]:
-        """(headline, detail) of one touchpoint; `fields` is what `model_dump()` of its details gives."""
+    def read(
+        self, fields: Mapping[str, Any], language: Language, zone: tzinfo | None = None
+    ) -> tuple[str, str]:
+        """(headline, detail) of one touchpoint; `fields` is what `model_dump()` of its details gives. Times of day are
+        those of the zone, or as they were sent."""
         wording = self.en if language == "en" else self.ru
-        headline = render(wording.headline, fields, wording, language)
-        return headline, render(wording.detail, fields, wording, language)
+        headline = render(wording.headline, fields, wording, language, zone)
+        return headline, render(wording.detail, fields, wording, language, zone)
 
 
-def render(template: str, fields: Mapping[str, Any], wording: Wording, language: Language) -> str:
+def render(
+    template: str,
+    fields: Mapping[str, Any],
+    wording: Wording,
+    language: Language,
+    zone: tzinfo | None = None,
+) -> str:
     """The template's words with the fields of one touchpoint. Never raises on the values of fields.
 
     Raises ValueError for a template that breaks the language above: that is a mistake of its author.
@@ -86,9 +95,9 @@ def render(template: str, fields: Mapping[str, Any], wording: Wording, language:
         if isinstance(part, str):
             out += part
         elif isinstance(part, _Field):
-            out += _worded(part, fields, wording, language) or MISSING
+            out += _worded(part, fields, wording, language, zone) or MISSING
         else:
-            out += _stretch(part, fields, wording, language, first=not out)
+            out += _stretch(part, fields, wording, language, zone, first=not out)
     return out
 
 
@@ -145,14 +154,19 @@ def _field(found: re.Match[str], template: str) -> _Field:
 
 
 def _stretch(
-    pieces: _Stretch, fields: Mapping[str, Any], wording: Wording, language: Language, first: bool
+    pieces: _Stretch,
+    fields: Mapping[str, Any],
+    wording: Wording,
+    language: Language,
+    zone: tzinfo | None,
+    first: bool,
 ) -> str:
     """The stretch, or nothing when a field in it has nothing to say."""
     out = ""
     for piece in pieces:
         if isinstance(piece, str):
             out += piece.lstrip(_SEPARATOR) if first and not out else piece
-        elif said := _worded(piece, fields, wording, language):
+        elif said := _worded(piece, fields, wording, language, zone):
             out += said
         else:
             return ""
@@ -162,7 +176,9 @@ def _stretch(
 # Values
 
 
-def _worded(wanted: _Field, fields: Mapping[str, Any], wording: Wording, language: Language) -> str:
+def _worded(
+    wanted: _Field, fields: Mapping[str, Any], wording: Wording, language: Language, zone: tzinfo | None
+) -> str:
     """A field in words; empty when it is missing or has nothing to say."""
     owner, value = _found(fields, wanted.path)
     if value is None or value == "" or value == [] or value == () or value == {}:
@@ -170,7 +186,7 @@ def _worded(wanted: _Field, fields: Mapping[str, Any], wording: Wording, languag
     if not wanted.format:
         return _plain(value, language)
     try:
-        return _FORMATS[wanted.format](_Said(value, owner, wanted.argument, wording, language))
+        return _FORMATS[wanted.format](_Said(value, owner, wanted.argument, wording, language, zone))
     except (ValueError, TypeError, ArithmeticError, LookupError):
         return _plain(value, language)
 
@@ -184,6 +200,7 @@ class _Said:
     argument: tuple[str, ...]
     wording: Wording
     language: Language
+    zone: tzinfo | None
 
 
 def _found(fields: Mapping[str, Any], path: tuple[str, ...]) -> tuple[Mapping[str, Any], Any]:
@@ -305,19 +322,26 @@ def _as_day(value: Any) -> date:
     return _as_time(value)
 
 
+def _there(time: date, said: _Said) -> date:
+    """A moment in the zone that is asked for; a day stays what it is."""
+    if said.zone is None or not isinstance(time, datetime) or time.tzinfo is None:
+        return time
+    return time.astimezone(said.zone)
+
+
 def _date(said: _Said) -> str:
-    return _dated(_as_day(said.value), "d MMMM y", said.language)
+    return _dated(_there(_as_day(said.value), said), "d MMMM y", said.language)
 
 
 def _day(said: _Said) -> str:
-    return _dated(_as_day(said.value), "d MMMM", said.language)
+    return _dated(_there(_as_day(said.value), said), "d MMMM", said.language)
 
 
 def _datetime(said: _Said) -> str:
-    time = _as_time(said.value)
+    time = _there(_as_time(said.value), said)
     if not isinstance(time, datetime):
         return _dated(time, "d MMMM y", said.language)
-    return _dated(time, "d MMMM y, HH:mm", said.language) + _offset(time)
+    return _dated(time, "d MMMM y, HH:mm", said.language) + ("" if said.zone else _offset(time))
 
 
 def _dated(time: date, pattern: str, language: Language) -> str:

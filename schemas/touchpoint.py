@@ -12,6 +12,9 @@ UNVERIFIED, UNREAD_TRAITS = "unverified", "unread_traits"
 """What we add to a touchpoint's `extra`: what a public key said of who it is, and which of its traits e-mail and phone
 could not be read as one. A sender's own fields of these names are kept under `sent_<name>`."""
 
+OURS = "touchbook"
+"""The source of what this server records itself. Nobody else may have it: whoever knew how its ids are made could take
+them first."""
 NO_CHANNEL = "unknown"
 """The channel of a touchpoint that names none, published with a key that has none: no way to reach anybody."""
 

@@ -95,6 +95,11 @@ def key_of(source: str, id: str) -> str:
     return hashlib.sha256(f"{source}\0{id}".encode()).hexdigest()[:32]
 
 
+def is_channel(name: str) -> bool:
+    """Whether it may name a channel."""
+    return name.isprintable() and len(name) <= 50
+
+
 def occurred_at(said_at: int | None, sent_at: int | None, received_at: int) -> int:
     """When it happened, by our clock: the client's time, moved by receivedAt − sentAt only where that skew is between
     five minutes and seven days, and then never past the moment it was received."""
@@ -269,7 +274,7 @@ class Admission:
                 draft.extra[f"sent_{ours}"] = draft.extra.pop(ours)
         if publisher.public:
             _keep_unverified(draft)
-        if draft.channel is not None and not (draft.channel.isprintable() and len(draft.channel) <= 50):
+        if draft.channel is not None and not is_channel(draft.channel):
             raise Rejected("channel_invalid", "expected at most 50 printable characters", "channel")
         return draft
 

@@ -1,8 +1,8 @@
 """The clock: notices what no channel publishes, and records it as touchpoints of our own.
 
 Whom to look at the watch says; what is due then are pure rules over what readers see; and each touchpoint has an id
-made from what it is about, so that a replay, a second clock or one that was killed never makes it twice. Where two said
-different things under one id, what was said first stands.
+made from what it is about, so that a replay or a clock that was killed never makes it twice. What is late may be about
+something else after it than before, so nothing is recorded that was looked at in another term: see `duty.Term`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from touchbook.errors import Rejected
+from touchbook.errors import NoDecider, Rejected
 from touchbook.ledger import MILLISECONDS_A_DAY, Day
 from touchbook.policy import Policies, Usual
 from touchbook.projections.customers import Customer, Customers
@@ -23,9 +23,8 @@ from touchbook.schemas.times import day_text, rfc3339
 from touchbook.schemas.touchpoint import Identifier, Touchpoint
 from touchbook.streams.admission import Admission, Item, Publisher, key_of
 from touchbook.streams.control import OURS
-from touchbook.streams.duty import Duty
+from touchbook.streams.duty import Term, Terms
 from touchbook.streams.follow import LONGEST_PAUSE
-from touchbook.streams.journal import Journal
 from touchbook.streams.metrics import Metrics
 from touchbook.timeline import TimelineFilters
 from touchbook.turns import turns_of
@@ -45,35 +44,33 @@ _Told = tuple[Due, int | None, Sequence[Touchpoint]]
 class Clock:
     """Records verdicts about time, and changed tiers. Methods may be called from any thread.
 
-    Nothing is judged before readers see all that was recorded until then: `horizon` says up to when they do, and
-    `visible` whether they see a position.
+    In each term nothing is judged before readers see all that was recorded until it began: `horizon` says up to when
+    they do.
     """
 
     def __init__(
         self,
-        journal: Journal,
         admission: Admission,
         customers: Customers,
         watch: Watch,
         policies: Policies,
-        duty: Duty,
+        terms: Terms,
         metrics: Metrics,
         now: Callable[[], int],
         horizon: Callable[[], int],
-        visible: Callable[[int], bool],
     ) -> None:
-        self._journal = journal
         self._admission = admission
         self._customers = customers
         self._watch = watch
         self._policies = policies
-        self._duty = duty
+        self._terms = terms
         self._metrics = metrics
         self._now = now
         self._horizon = horizon
-        self._visible = visible
-        self._since: int | None = None
-        """When it was first seen that the duty is held here."""
+        self._term: Term | None = None
+        """The one in which it looked last."""
+        self._since = 0
+        """When it was first seen that this one goes on."""
         self._unseen: dict[str, int] = {}
         """Identifier → the position of what was recorded under it, until readers see it."""
         self._told_until: Day | None = None
@@ -86,8 +83,12 @@ class Clock:
         self._metrics.watch(
             "clock_lag_seconds", "For how long the oldest verdict that is due waits", self.lag
         )
-        self._metrics.watch("clock_on_duty", "1 where this process records what is due", self._duty.held)
-        self._duty.start()
+        self._metrics.watch(
+            "clock_on_duty",
+            "1 where this process records what is due",
+            lambda: self._terms.term() is not None,
+        )
+        self._terms.start()
         self._thread = threading.Thread(target=self._run, name="clock", daemon=True)
         self._thread.start()
 
@@ -96,13 +97,13 @@ class Clock:
         self._closing.set()
         if self._thread is not None:
             self._thread.join()
-        self._duty.close()
+        self._terms.close()
 
     def lag(self) -> float:
         """For how many seconds the oldest verdict that is due here waits to be recorded; 0 where none is, and where
         another process has the duty."""
         now = self._now()
-        due = self._watch.due(now, 1) if self._duty.held() else []
+        due = self._watch.due(now, 1) if self._terms.term() is not None else []
         return max(now - due[0].at, 0) / 1000 if due else 0.0
 
     def look(self) -> int:
@@ -112,18 +113,25 @@ class Clock:
             return self._look()
 
     def _look(self) -> int:
-        if not self._duty.held():
-            self._since = None
+        term = self._terms.term()
+        if term is None:
+            self._term = None
             return 0
-        if self._since is None:
-            self._since, self._told_until = self._now(), None
+        if term is not self._term:
+            self._begin(term)
         horizon = self._horizon()
         if horizon < self._since:  # what another recorded before may not be seen yet
             return 0
         try:
             return self._judge(horizon) + sum(self._tell_tiers(day) for day in self._watch.tier_days())
-        except _NotOnDuty:
+        except NoDecider:  # another does by now
             return 0
+
+    def _begin(self, term: Term) -> None:
+        self._since, self._told_until = self._now(), None
+        named = self._customers.id_named
+        self._unseen = {named(*one.subject): position for one, position in term.taken_over()}
+        self._term = term
 
     def _run(self) -> None:
         pause = LOOK_SECONDS
@@ -151,7 +159,8 @@ class Clock:
     def _look_at(self, due: Sequence[Due], horizon: int) -> list[_Told]:
         """What is to be recorded of each, and when to look at him next. Those are left out of whom not all that was
         recorded here before is seen: what is judged already would be judged again."""
-        self._unseen = {id: at for id, at in self._unseen.items() if not self._visible(at)}
+        assert self._term is not None
+        self._unseen = {id: at for id, at in self._unseen.items() if not self._term.shows(at)}
         stays = self._watch.stays()
         told: list[_Told] = []
         with self._customers.reading() as reader:
@@ -252,23 +261,23 @@ class Clock:
             return None
 
     def _append(self, touchpoints: Sequence[Touchpoint]) -> int:
-        """How many of them were not recorded before. Raises _NotOnDuty."""
-        if not self._duty.held() or self._closing.is_set():
-            raise _NotOnDuty
+        """How many of them were not recorded before. Raises NoDecider."""
+        term, recorded = self._term, 0
+        if term is None or term is not self._terms.term() or self._closing.is_set():
+            raise NoDecider("another process records what is due, or this one closes")
         if not touchpoints:
             return 0
-        recorded = 0
-        appended = self._journal.append(touchpoints).result(APPEND_SECONDS)
+        try:
+            appended = term.append(touchpoints).result(APPEND_SECONDS)
+        except Exception:
+            self._terms.end(term)
+            raise
         for touchpoint, (outcome, position) in zip(touchpoints, appended, strict=True):
-            self._unseen[self._journal.id_of(touchpoint.subject)] = position
+            self._unseen[self._customers.id_named(*touchpoint.subject)] = position
             if outcome == "accepted":
                 recorded += 1
                 self._metrics.verdict(touchpoint.type)
         return recorded
-
-
-class _NotOnDuty(Exception):
-    """Another process records from now on, or this one is closing."""
 
 
 def _tier_id(change: TierChange) -> str:

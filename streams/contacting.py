@@ -22,14 +22,14 @@ from touchbook.contacting import Candidate, Decision, decide_all, reach
 from touchbook.contacts import ContactRow
 from touchbook.errors import CustomerUnknown, KeyDestroyed, Refused, TouchbookError
 from touchbook.policy import Policies, Policy
-from touchbook.projections.contact_facts import Fatigue, facts_of
+from touchbook.projections.contact_facts import Look, Tiring, facts_of
 from touchbook.projections.customers import Customer, Customers
 from touchbook.projections.stores.port import Reader, ReadProjections
 from touchbook.recent import Recent
 from touchbook.schemas.times import milliseconds, rfc3339
 from touchbook.schemas.touchpoint import NO_CHANNEL, Identifier, Touchpoint
 from touchbook.sealing import canonical
-from touchbook.streams.admission import key_of
+from touchbook.streams.admission import is_channel, key_of
 from touchbook.streams.control import OURS
 from touchbook.streams.journal import Appended, Journal, pending
 from touchbook.timeline import TimelineFilters
@@ -143,6 +143,7 @@ class Contacting:
         self._unseen: deque[_Taken] = deque()
         self._by_subject: dict[str, dict[str, _Taken]] = {}
         self._remembered: Recent[str, Touchpoint] = Recent(REMEMBERED)
+        self.tiring = Tiring(customers.scorecards)
         customers.forgets(self._remembered.clear)
 
     @property
@@ -155,7 +156,7 @@ class Contacting:
         with self._lock:
             for touchpoint, position in taken:
                 subject = self._customers.id_named(*touchpoint.subject)
-                self._take(subject, touchpoint).position = position
+                self._take(_to_record(subject, touchpoint)).position = position
 
     def reserve(self, asked: Sequence[Asked]) -> Future[Answers]:
         with self._lock:
@@ -181,18 +182,16 @@ class Contacting:
         answers: Answers = [one.answer if isinstance(one, _Decided) else one for one in decided]
         waits = [one.landing for one in decided if isinstance(one, _Decided) and one.landing is not None]
         new = [
-            (place, one.subject, one.touchpoint, one.again)
+            (place, one.record, one.again)
             for place, one in enumerate(decided)
-            if isinstance(one, _Decided) and one.touchpoint is not None
+            if isinstance(one, _Decided) and one.record is not None
         ]
-        landing = self._append([(subject, touchpoint) for _, subject, touchpoint, _ in new]) if new else None
+        landing = self._append([record for _, record, _ in new]) if new else None
         if landing is not None:
             waits.append(landing)
 
         def told() -> Answers:
-            for (place, _, _, again), (outcome, _) in zip(
-                new, landing.result() if landing else (), strict=True
-            ):
+            for (place, _, again), (outcome, _) in zip(new, landing.result() if landing else (), strict=True):
                 if outcome == "reused" or (outcome == "duplicate" and not again):
                     answers[place] = REUSED
             return answers
@@ -200,9 +199,9 @@ class Contacting:
         _when_all(waits, done, told)
         return done
 
-    def _append(self, new: Sequence[tuple[str, Touchpoint]]) -> Future[list[Appended]]:
-        landing = self._records.append([touchpoint for _, touchpoint in new])
-        taken = [self._take(subject, touchpoint) for subject, touchpoint in new]
+    def _append(self, new: Sequence[_ToRecord]) -> Future[list[Appended]]:
+        landing = self._records.append([one.touchpoint for one in new])
+        taken = [self._take(one) for one in new]
         for one in taken:
             one.landing, one.failed = landing, False
         landing.add_done_callback(partial(self._landed, taken))
@@ -217,13 +216,15 @@ class Contacting:
                 one.position = appended.position
                 one.landing = None
 
-    def _take(self, subject: str, touchpoint: Touchpoint) -> _Taken:
-        known = self._by_subject.setdefault(subject, {})
+    def _take(self, new: _ToRecord) -> _Taken:
+        touchpoint = new.touchpoint
+        known = self._by_subject.setdefault(new.subject, {})
         taken = known.get(touchpoint.key)
         if taken is None:
-            taken = known[touchpoint.key] = _Taken(
-                subject, touchpoint, row_of(subject, touchpoint), _until(touchpoint)
-            )
+            until = touchpoint.occurred_at + KEPT_MS
+            if new.row is not None and new.row.until is not None:
+                until = new.row.until
+            taken = known[touchpoint.key] = _Taken(new.subject, touchpoint, new.row, until)
             self._unseen.append(taken)
             self._remembered.put(touchpoint.key, touchpoint)
         return taken
@@ -257,7 +258,7 @@ class Contacting:
         """A touchpoint of ours by its key."""
         taken = self._by_subject.get(subject, {}).get(key)
         if taken is not None:
-            again = taken.touchpoint if taken.failed else None
+            again = _ToRecord(subject, taken.touchpoint, taken.row) if taken.failed else None
             return _Known(taken.touchpoint.type, taken.touchpoint.data, taken.landing, again)
         if (touchpoint := self._remembered.get(key)) is not None:
             return _known(touchpoint)
@@ -314,9 +315,10 @@ class Contacting:
             if type not in states:
                 self._check(states, type, now, milliseconds(known.data["holds_until"], "holds_until"))
                 identifier = next(one.identifier for one in customer.members if one.id == subject)
-                touchpoint = made(type, f"contact:{reservation}:{state}", identifier, now,
-                                  {"reservation": reservation, **said})  # fmt: skip
-                waits = [self._append([(subject, touchpoint)])]
+                data = {"reservation": reservation, **said}
+                id, channel = f"contact:{reservation}:{state}", known.data["for_channel"]
+                touchpoint = made(type, id, identifier, now, data, channel)
+                waits = [self._append([_to_record(subject, touchpoint)])]
             elif landing is not None:
                 waits = [landing]
         _when_all(waits, done, lambda: Settled(reservation, state))
@@ -371,32 +373,58 @@ class _Known(NamedTuple):
     type: str
     data: Mapping[str, Any]
     landing: Future[list[Appended]] | None = None
-    again: Touchpoint | None = None
+    again: _ToRecord | None = None
 
 
 def _known(touchpoint: Touchpoint) -> _Known:
     return _Known(touchpoint.type, touchpoint.data)
 
 
-@dataclass(slots=True)
-class _Decided:
-    """An answer, and the touchpoint that is to be recorded before it is given. `again`: perhaps it was already."""
+class _ToRecord(NamedTuple):
+    """A touchpoint of ours, and the contact that it is; see `row_of`."""
 
     subject: str
+    touchpoint: Touchpoint
+    row: ContactRow | None
+
+
+def _to_record(subject: str, touchpoint: Touchpoint) -> _ToRecord:
+    return _ToRecord(subject, touchpoint, row_of(subject, touchpoint))
+
+
+@dataclass(slots=True)
+class _Decided:
+    """An answer, and what is to be recorded before it is given. `again`: perhaps it was already."""
+
     answer: Answer
-    touchpoint: Touchpoint | None = None
+    record: _ToRecord | None = None
     landing: Future[list[Appended]] | None = None
     again: bool = False
 
 
+class _Question(NamedTuple):
+    """What was asked, the id that its decision has, and what tells a retry from another question."""
+
+    asked: Asked
+    id: str
+    key: str
+    digest: str
+
+    @staticmethod
+    def of(asked: Asked) -> _Question:
+        id = reservation_of(asked)
+        return _Question(asked, id, key_of_decision(id), digest_of(asked))
+
+
 class _Deciding:
-    """One call's questions, against one look at the projections."""
+    """One call's questions, against one look at the projections. All that is read is read once for all of them."""
 
     def __init__(self, contacting: Contacting, reader: Reader, policy: Policy, now: int) -> None:
         self._contacting = contacting
         self._reader = reader
         self._policy = policy
         self._now = now
+        self._said_now = rfc3339(now)
         self._recorded: Mapping[str, _Known] = {}
         self._contacts: dict[str, list[ContactRow]] = {}
         self._just_now: dict[str, list[ContactRow]] = {}
@@ -404,26 +432,30 @@ class _Deciding:
 
     def all(self, asked: Sequence[Asked]) -> list[_Decided | TouchbookError]:
         who = self._contacting.customers.behind(self._reader, {one.subject for one in asked})
-        ids = [(one.subject, key_of_decision(reservation_of(one))) for one in asked if one.id is not None]
+        questions = [_Question.of(one) for one in asked]
+        ids = [(one.asked.subject, one.key) for one in questions if one.asked.id is not None]
         self._recorded = self._contacting.all_recorded(self._reader, ids)
-        self._read_contacts(who.values())
         decided: dict[int, _Decided | TouchbookError] = {}
         first: dict[str, int] = {}
         together: dict[tuple[str, int], list[int]] = {}
-        for place, one in enumerate(asked):
-            customer = who.get(one.subject)
+        for place, one in enumerate(questions):
+            customer = who.get(one.asked.subject)
             if customer is None:
                 decided[place] = CustomerUnknown()
-            elif one.id is not None and (known := self._known(one)) is not None:
-                decided[place] = known
-            elif first.setdefault(reservation_of(one) if one.id is not None else str(place), place) == place:
-                together.setdefault((customer.id, one.call), []).append(place)
-        for places in together.values():
-            customer = who[asked[places[0]].subject]
-            decided.update(zip(places, self._of(customer, [asked[place] for place in places]), strict=True))
-        for place, one in enumerate(asked):
+            elif (known := self._recorded.get(one.key)) is not None:
+                decided[place] = _decided_before(one, known)
+            elif first.setdefault(one.id, place) == place:
+                together.setdefault((customer.id, one.asked.call), []).append(place)
+        customers = {id: who[asked[places[0]].subject] for (id, _), places in together.items()}
+        self._read_contacts(customers.values())
+        look = Look(self._reader, customers.values(), self._contacting.tiring)
+        for (id, _), places in together.items():
+            those = self._of(customers[id], look, [questions[place] for place in places])
+            decided.update(zip(places, those, strict=True))
+        for place, one in enumerate(questions):
             if place not in decided:  # the same id twice in one call
-                decided[place] = self._again(one, asked, decided, first)
+                before = first[one.id]
+                decided[place] = _decided_above(one, questions[before], decided[before])
         return [decided[place] for place in range(len(asked))]
 
     def _read_contacts(self, customers: Iterable[Customer]) -> None:
@@ -433,35 +465,8 @@ class _Deciding:
         for row in self._reader.contacts(subjects, since) if subjects else ():
             self._contacts.setdefault(row.subject, []).append(row)
 
-    def _known(self, one: Asked) -> _Decided | TouchbookError | None:
-        """What was decided before under this id."""
-        id = reservation_of(one)
-        known = self._recorded.get(key_of_decision(id))
-        if known is None:
-            return None
-        if known.data.get("asked") != digest_of(one):
-            return REUSED
-        answer = answer_of(known.type, id, known.data)
-        return _Decided(
-            one.subject, answer, known.again, None if known.again else known.landing, known.again is not None
-        )
-
-    def _again(
-        self,
-        one: Asked,
-        asked: Sequence[Asked],
-        decided: Mapping[int, _Decided | TouchbookError],
-        first: Mapping[str, int],
-    ) -> _Decided | TouchbookError:
-        place = first[reservation_of(one)]
-        before = decided[place]
-        if digest_of(asked[place]) != digest_of(one):
-            return REUSED
-        return _Decided(one.subject, before.answer) if isinstance(before, _Decided) else before
-
-    def _of(self, customer: Customer, asked: Sequence[Asked]) -> list[_Decided]:
+    def _of(self, customer: Customer, look: Look, asked: Sequence[_Question]) -> list[_Decided]:
         """What becomes of the questions about one customer."""
-        fatigue = Fatigue(self._reader, customer.subjects, self._contacting.customers.scorecards)
         lately = [one.row for one in self._contacting.taken_of(customer.ids) if one.row is not None]
         just_now = self._just_now.setdefault(customer.id, [])
         facts = facts_of(
@@ -469,26 +474,51 @@ class _Deciding:
             customer,
             self._policy,
             self._now,
-            fatigue,
-            contacts=[row for subject in customer.subjects for row in self._contacts.get(subject, ())],
-            lately=[*lately, *just_now],
+            look.fatigue(customer),
+            look.settings(customer),
+            [row for subject in customer.subjects for row in self._contacts.get(subject, ())],
+            [*lately, *just_now],
         )
-        decisions = decide_all([one.candidate for one in asked], facts, self._policy, self._now)
+        decisions = decide_all([one.asked.candidate for one in asked], facts, self._policy, self._now)
         named = {member.id: member.identifier for member in customer.members}
         decided = [
-            self._made(one, named[one.subject], decision)
+            self._made(one, named[one.asked.subject], decision)
             for one, decision in zip(asked, decisions, strict=True)
         ]
         for one in decided:
-            if one.touchpoint is not None and (row := row_of(one.subject, one.touchpoint)) is not None:
-                just_now.append(row)
+            if one.record is not None and one.record.row is not None:
+                just_now.append(one.record.row)
         return decided
 
-    def _made(self, one: Asked, identifier: Identifier, decision: Decision) -> _Decided:
-        id, type = reservation_of(one), f"contact_{decision.kind}"
-        data = told_of(one, id, decision, self._now)
-        touchpoint = made(type, f"contact:{id}", identifier, self._now, data)
-        return _Decided(one.subject, answer_of(type, id, data), touchpoint)
+    def _made(self, one: _Question, identifier: Identifier, decision: Decision) -> _Decided:
+        type = f"contact_{decision.kind}"
+        data = told_of(one.asked, one.id, decision, self._said_now, one.digest)
+        subject, candidate = one.asked.subject, one.asked.candidate
+        touchpoint = made(type, f"contact:{one.id}", identifier, self._now, data, candidate.channel, one.key)
+        row = None
+        if decision.kind == "reserved":
+            row = ContactRow(
+                subject, self._now, one.key, decision.kind, one.id, candidate.channel, candidate.purpose,
+                candidate.tags, candidate.campaign, decision.counts, decision.until,
+            )  # fmt: skip
+        return _Decided(answer_of(type, one.id, data), _ToRecord(subject, touchpoint, row))
+
+
+def _decided_before(one: _Question, known: _Known) -> _Decided | TouchbookError:
+    """What was decided under this id."""
+    if known.data.get("asked") != one.digest:
+        return REUSED
+    answer = answer_of(known.type, one.id, known.data)
+    return _Decided(answer, known.again, None if known.again else known.landing, known.again is not None)
+
+
+def _decided_above(
+    one: _Question, above: _Question, decided: _Decided | TouchbookError
+) -> _Decided | TouchbookError:
+    """The same id as that of a question above it in this call."""
+    if above.digest != one.digest:
+        return REUSED
+    return _Decided(decided.answer) if isinstance(decided, _Decided) else decided
 
 
 def reservation_of(asked: Asked) -> str:
@@ -509,8 +539,8 @@ def digest_of(asked: Asked) -> str:
     return hashlib.sha256(canonical(list(asked.candidate[1:]))).hexdigest()[:16]
 
 
-def told_of(asked: Asked, id: str, decision: Decision, now: int) -> dict[str, Any]:
-    """The fields of the decision's touchpoint."""
+def told_of(asked: Asked, id: str, decision: Decision, now: str, digest: str) -> dict[str, Any]:
+    """The fields of the decision's touchpoint. `now` is RFC 3339, `digest` that of what was asked."""
     candidate = asked.candidate
     told: dict[str, Any] = {
         "reservation" if decision.kind == "reserved" else "decision": id,
@@ -522,8 +552,8 @@ def told_of(asked: Asked, id: str, decision: Decision, now: int) -> dict[str, An
         "policy": decision.policy,
         "source": asked.source,
         "reasons": [reason.to_json() for reason in decision.reasons],
-        "asked": digest_of(asked),
-        "asked_at": rfc3339(now),
+        "asked": digest,
+        "asked_at": now,
     }
     optional = {
         "campaign": candidate.campaign,
@@ -533,10 +563,14 @@ def told_of(asked: Asked, id: str, decision: Decision, now: int) -> dict[str, An
     }
     told |= {name: value for name, value in optional.items() if value is not None}
     if decision.kind == "reserved":
-        told |= {"holds_until": rfc3339(decision.until or now), "due": list(decision.due)}
+        told |= {"holds_until": _said(decision.until, now), "due": list(decision.due)}
     elif decision.kind == "deferred":
-        told["until"] = rfc3339(decision.until or now)
+        told["until"] = _said(decision.until, now)
     return told
+
+
+def _said(until: int | None, now: str) -> str:
+    return now if until is None else rfc3339(until)
 
 
 def answer_of(type: str, id: str, data: Mapping[str, Any]) -> Answer:
@@ -546,16 +580,25 @@ def answer_of(type: str, id: str, data: Mapping[str, Any]) -> Answer:
     return Answer(kind, id, data)
 
 
-def made(type: str, id: str, subject: Identifier, at: int, data: dict[str, Any]) -> Touchpoint:
-    """A touchpoint of our own."""
+def made(
+    type: str,
+    id: str,
+    subject: Identifier,
+    at: int,
+    data: dict[str, Any],
+    channel: str,
+    key: str | None = None,
+) -> Touchpoint:
+    """A touchpoint of our own, of the channel that was asked for, if it is one that anybody could publish under. `key`
+    is that of its id, where it is known already."""
     payload = canonical({"type": type, "id": id, "identifiers": [str(subject)], "time": at, "data": data})
     return Touchpoint(
-        key=key_of(OURS, id),
+        key=key_of(OURS, id) if key is None else key,
         id=id,
         source=OURS,
         type=type,
         version=1,
-        channel=NO_CHANNEL,
+        channel=channel if is_channel(channel) else NO_CHANNEL,
         subject=subject,
         identifiers=(subject,),
         occurred_at=at,
@@ -585,12 +628,6 @@ def row_of(subject: str, touchpoint: Touchpoint) -> ContactRow | None:
         counts=data["counts"] if reserved else None,
         until=milliseconds(data["holds_until"], "holds_until") if reserved else None,
     )
-
-
-def _until(touchpoint: Touchpoint) -> int:
-    """For how long it is kept where it is not known whether it was recorded."""
-    held = touchpoint.data.get("holds_until")
-    return touchpoint.occurred_at + KEPT_MS if held is None else milliseconds(held, "holds_until")
 
 
 def found_in(journal: Journal, keys: Sequence[str]) -> dict[str, Touchpoint]:

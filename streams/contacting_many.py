@@ -70,6 +70,7 @@ class Leading(Generic[Deciding]):
         make: Callable[[Term], Deciding],
         url: str | None,
         *,
+        name: str = "contact",
         max_queue: int = MAX_QUEUE,
         look_seconds: float = LOOK_SECONDS,
         again_seconds: float = AGAIN_SECONDS,
@@ -80,14 +81,16 @@ class Leading(Generic[Deciding]):
         self._decisions = decisions
         self._make = make
         self._url = url
+        self._name = name
         self._max_queue = max_queue
         self._look_seconds = look_seconds
         self._again_seconds = again_seconds
         self._term: Term | None = None
         self._deciding: Deciding | None = None
+        self._given_up: Term | None = None
         self._not_before = 0.0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="contact-duty", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{name}-duty", daemon=True)
 
     def start(self) -> None:
         self._decisions.start()
@@ -132,7 +135,7 @@ class Leading(Generic[Deciding]):
                 self._look()
             except Exception as error:  # whatever it is, another may do better, or we a moment later
                 why = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
-                log.warning("this process does not decide about contacts for a while: %s", why)
+                log.warning("duty %s: this process does not decide for a while: %s", self._name, why)
                 self._end()
                 self._not_before = time.monotonic() + self._again_seconds
 
@@ -141,15 +144,17 @@ class Leading(Generic[Deciding]):
         if self._term is None:
             if self._decisions.ready and self._duty.held() and time.monotonic() >= self._not_before:
                 self._begin()
-        elif not (self._duty.held() and self._decisions.in_force(self._term.epoch)):
-            log.warning("this process does not decide about contacts any more")
+        elif self._term is self._given_up or not (
+            self._duty.held() and self._decisions.in_force(self._term.epoch)
+        ):
+            log.warning("duty %s: this process does not decide any more", self._name)
             self._end()
             self._not_before = time.monotonic() + self._again_seconds
         elif self._deciding is None and self._decisions.caught_up():
             deciding = self._make(self._term)
             deciding.restore(self._term.taken_over())
             self._deciding = deciding
-            log.info("this process decides about contacts")
+            log.info("duty %s: this process decides", self._name)
 
     def _begin(self) -> None:
         assert self._url is not None
@@ -157,6 +162,10 @@ class Leading(Generic[Deciding]):
             self._not_before = time.monotonic() + self._again_seconds
         else:
             self._term = Term(self._decisions, epoch, self._max_queue)
+
+    def give_up(self, term: Term) -> None:
+        """It is not known what became of something recorded in it. What begins next knows."""
+        self._given_up = term
 
     def _end(self) -> None:
         self._deciding, term, self._term = None, self._term, None

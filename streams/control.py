@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from touchbook.schemas.strict_json import JsonInvalid, decode
 from touchbook.schemas.times import rfc3339
+from touchbook.schemas.touchpoint import OURS as OURS
 
 KeyRole = Literal["publish", "channel", "read-scores", "agent", "admin"]
 ROLES: tuple[str, ...] = get_args(KeyRole)
@@ -20,9 +21,6 @@ SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 PUBLISHING = ("publish", "channel")
 LONGEST_NAME = 100
-OURS = "touchbook"
-"""The source of what this server records itself. Nobody else may have it: whoever knew how its ids are made could take
-them first."""
 Clock = Callable[[], int]
 """Milliseconds UTC."""
 

@@ -25,10 +25,12 @@ FIND_AT_ONCE = 200
 """Records opened at once when an erasure folds some again."""
 LONGEST_PAUSE = 5.0
 FEW = 10
-GATHER_SECONDS = 0.03
+GATHER_SECONDS, MOST_SECONDS = 0.03, 0.06
 """Where touchpoints come so fast that more than a few were folded at once and others wait already, those may wait for
-so long: a step costs much the same for one as for many, and takes the interpreter from those who publish. Nobody waits
-where little comes, and where the follower is behind."""
+so long, see `rest_after`: a step costs much the same for one as for many, and takes the interpreter from those who
+publish. Nobody waits where little comes, and where the follower is behind."""
+BUSY_SHARE = 0.25
+"""Of its time, that the follower would fold at most."""
 
 OnFolded = Callable[[int], None]
 
@@ -167,6 +169,7 @@ class Follower:
                 return
 
     def _step(self) -> None:
+        began = time.perf_counter()
         after, asked, head = self._position(), self._clock(), self._journal.head()
         records = self._journal.read(after, self._batch)
         if not records:
@@ -181,7 +184,7 @@ class Follower:
             self._observe_visible(max(now - record.recorded_at / 1000, 0.0))
         self._tell(records[-1].position)
         if FEW < len(records) < self._batch and self._journal.head() > records[-1].position:
-            self._stop.wait(GATHER_SECONDS)
+            self._stop.wait(rest_after(time.perf_counter() - began))
 
     def _tell(self, position: int) -> None:
         if position == self._folded:
@@ -195,6 +198,12 @@ class Follower:
     def _position(self) -> int:
         with self._projections.reading() as reader:
             return reader.position()
+
+
+def rest_after(took: float) -> float:
+    """For how many seconds touchpoints gather after a step that took so many: the longer the more it was, so that what
+    comes is folded in fewer steps when there is much to do; never for so long that anybody would notice."""
+    return min(max(GATHER_SECONDS, took * (1 / BUSY_SHARE - 1)), MOST_SECONDS)
 
 
 def catch_up(journal: Journal, projections: Projections, folder: Folder, batch: int = 2_000) -> int:

@@ -42,6 +42,9 @@ class Metrics:
             "retries", "Requests that said in X-Retry-Count that they are retries", "source"
         )
         self._verdicts = self._counter("verdicts", "What the clock recorded, by type", "type")
+        self._decisions = self._counter(
+            "contact_decisions", "Answers whether customers may be contacted", "source", "decision"
+        )
         self._append = Histogram(
             "touchbook_append_seconds", "From append to durable", registry=self._registry, buckets=_APPEND
         )
@@ -77,6 +80,10 @@ class Metrics:
     def verdict(self, type: str) -> None:
         """The clock recorded one."""
         self._verdicts(type).inc()
+
+    def decided(self, source: str, decision: str) -> None:
+        """Somebody was told whether a customer may be contacted, or why not even that."""
+        self._decisions(source, decision).inc()
 
     def observe_append(self, seconds: float) -> None:
         self._append.observe(seconds)

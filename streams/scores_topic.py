@@ -31,6 +31,7 @@ LOOK_SECONDS = 0.5
 CAUGHT_UP_SECONDS = 1.0
 """How long is waited for what the topic says before it is seen whether this shall go on."""
 LONGEST_PAUSE = 5.0
+MOST_COUNTED = 10_000
 LAST = "~"
 """Stands behind every permanent id."""
 
@@ -98,6 +99,8 @@ class ScoresTopic:
         self._heard = False
         self._thread = threading.Thread(target=self._run, name="scores-topic", daemon=True)
         self.failing_because: str | None = None
+        self.failed = 0
+        """Attempts since it began."""
 
     def start(self) -> None:
         self._duty.start()
@@ -139,6 +142,17 @@ class ScoresTopic:
     def lost(self) -> None:
         """It is not known what was told last: the next look compares everybody."""
         self._since = None
+
+    def waiting(self) -> int:
+        """Of how many customers, as far as this process knows, the topic does not say how they stand; at most
+        MOST_COUNTED. While everybody is to be compared, all. 0 where another process tells."""
+        if not self._duty.held() or self._watch.as_of is None:
+            return 0
+        since = self._since
+        changes = self._watch.changes(since[0], MOST_COUNTED) if since is not None else None
+        if changes is None:
+            return len(self._watch.states("", MOST_COUNTED))
+        return len({one.customer for one in changes})
 
     def _all(self) -> int:
         """Everybody, from the first to the last. Who changes meanwhile is looked at once more afterwards."""
@@ -197,6 +211,7 @@ class ScoresTopic:
                         self._wait(LOOK_SECONDS, woken=True)
                 except Exception as error:  # what was told is not known: it will be compared
                     self.failing_because = f"{type(error).__name__}: {error}"
+                    self.failed += 1
                     self.lost()
                     log.warning("scores are not told for %.2f s: %s", pause, self.failing_because)
                     self._wait(pause)

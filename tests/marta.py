@@ -15,7 +15,7 @@ from touchbook.projections.watch import Watch
 from touchbook.settings import settings_from
 from touchbook.streams.admission import Item, Publisher
 from touchbook.streams.clock import Clock
-from touchbook.streams.duty import AlwaysHeld
+from touchbook.streams.duty import AloneTerms
 from touchbook.streams.follow import catch_up
 from touchbook.streams.metrics import Metrics
 from touchbook.wiring import now, open_book
@@ -38,8 +38,8 @@ def record(directory: Path, story: Iterable[Told]) -> None:
     time = Time(0)
     book = open_book(settings_from(data=directory, policy=POLICY, sweep_share=1.0), clock=time)
     clock = Clock(
-        book.journal, book.admission, book.customers, cast(Watch, _Verdicts(book.watch)), book.policies, AlwaysHeld(),
-        Metrics(), time, time, lambda position: True,
+        book.admission, book.customers, cast(Watch, _Verdicts(book.watch)), book.policies,
+        AloneTerms(book.journal, lambda position: True), Metrics(), time, time,
     )  # fmt: skip
 
     def judged(until: int) -> None:

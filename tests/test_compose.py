@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 import yaml
+from typer import BadParameter
+from typer.main import get_command
 
-from touchbook.settings import Settings
+from touchbook.cli.app import app
+from touchbook.settings import Settings, settings_from
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -48,7 +51,10 @@ def service(name: str = "touchbook") -> dict[str, Any]:
     return dict(COMPOSE["services"][name])
 
 
+USAGE_ERROR = BadParameter.__mro__[1]
+"""Any wrong use, of which typer names this kind alone."""
 OURS = [name for name, one in COMPOSE["services"].items() if one["image"] == "touchbook"]
+ENVIRONMENTS = {name: environment() | service(name).get("environment", {}) for name in OURS}
 BESIDE = ["kafka", "clickhouse"]
 
 
@@ -172,15 +178,43 @@ def test_other_replicas_would_reach_the_api_by_the_name_it_has_among_the_contain
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_the_services_run_commands_that_there_are(name: str) -> None:
-    command = service(name).get("command", ["serve"])
+def test_the_services_run_commands_that_there_are_with_options_they_take(name: str) -> None:
+    understood(service(name).get("command", ["serve"]))
 
-    assert (
-        subprocess.run(
-            [sys.executable, "-m", "touchbook", *command[:2], "--help"], capture_output=True
-        ).returncode
-        == 0
-    )
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["works"],
+        ["topics", "ensure", "--partition-count", "8"],
+        ["topics", "ensure", "--partitions", "x"],
+        ["work", "x"],
+    ],
+)
+def test_a_command_that_it_would_not_understand_is_found(words: list[str]) -> None:
+    with pytest.raises(USAGE_ERROR):
+        understood(words)
+
+
+def understood(words: list[str]) -> None:
+    """Raises `USAGE_ERROR` where the command line would; nothing is done."""
+    command: Any = get_command(app)
+    while hasattr(command, "commands"):
+        _, command, words = command.resolve_command(command.context_class(command), words)
+    command.make_context(command.name, list(words))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_services_settings_are_taken_as_they_stand(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {key: value.replace("${CLICKHOUSE_PASSWORD:-}", "") for key, value in ENVIRONMENTS[name].items()}
+    for key, value in told.items():
+        monkeypatch.setenv(key, value)
+
+    settings = settings_from().model_dump()
+    for key in told:
+        field = key.removeprefix("TOUCHBOOK_").lower()
+        if key.startswith("TOUCHBOOK_"):
+            assert settings[field] != Settings.model_fields[field].default or field == "port", key
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -22,6 +22,8 @@ from touchbook.settings import Settings
 ROOT = Path(__file__).parent.parent
 SOURCES = ("core", "schemas", "streams", "projections", "api", "cli")
 RAISED = re.compile(r"""\b(?:Rejected\(|Refused\(\s*\d+,|problem\(\s*\d+,)\s*["'](?P<code>\w+)["']""")
+WATCHED = re.compile(r"\.watch(?:_each)?\(\s*\"(?P<name>\w+)\",\s*f?\"")
+"""A server's gauge with its meaning, where the code names it: some are told only while a clock runs, or by replicas."""
 UNDESCRIBED = re.compile(r"OPTIONS |GET /(docs|openapi)")
 """What browsers ask before they send, and the pages that describe the rest."""
 
@@ -84,4 +86,20 @@ def test_every_metric_has_a_heading(tmp_path: Path) -> None:
     named -= {f"{name}_created" for name in named}  # when a counter or histogram began is a line of its own
 
     assert "touchbook_accepted_total" in named
+    assert named <= headings("metrics.md")
+
+
+def test_every_gauge_has_a_heading_those_too_that_only_some_servers_tell() -> None:
+    texts = [path.read_text("utf-8") for folder in SOURCES for path in (ROOT / folder).rglob("*.py")]
+    named = {f"touchbook_{found['name']}" for text in texts for found in WATCHED.finditer(text)}
+
+    assert {"touchbook_clock_lag_seconds", "touchbook_staleness_seconds"} <= named
+    assert named <= headings("metrics.md")
+
+
+def test_every_metric_that_a_guide_names_has_a_heading() -> None:
+    guides = [path.read_text("utf-8") for path in (ROOT / "docs" / "guides").glob("*.md")]
+    named = {name for text in guides for name in re.findall(r"\btouchbook_[a-z_]+", text)}
+
+    assert "touchbook_lag_touchpoints" in named
     assert named <= headings("metrics.md")

@@ -6,7 +6,7 @@ No type is known here by name but for what the desk itself adds: acts of agents,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -81,7 +81,8 @@ class Fold:
 
 @dataclass(slots=True)
 class View:
-    """One `<article>`. Times are milliseconds UTC; every text is plain."""
+    """One `<article>`. Times are milliseconds UTC; every text is plain. `html` is how it was drawn, by the head of its
+    day and the customer's path; None where it changes with time."""
 
     key: str
     keys: list[str]
@@ -100,13 +101,21 @@ class View:
     target: int | None = None
     marks: list[Mark] = field(default_factory=list)
     acknowledge: bool = False
+    html: dict[tuple[str, str], str] | None = field(default=None, repr=False, compare=False)
+
+    def drawn(self, draw: Callable[[View, str, str], str], head: str, path: str) -> str:
+        if self.html is None:
+            return draw(self, head, path)
+        if (head, path) not in self.html:
+            self.html[head, path] = draw(self, head, path)
+        return self.html[head, path]
 
 
 @dataclass(frozen=True, slots=True)
 class Teller:
     """Words cards for one customer and one agent. `types` is permanent id → identifier type of his members,
     `requests` are his unanswered ones by thread, `late_after` milliseconds; `later` says by key of a verdict what
-    became known after it."""
+    became known after it. `known` are views told before by a teller of the same `manner`."""
 
     words: Words
     now: int
@@ -116,9 +125,19 @@ class Teller:
     requests: Mapping[str, OpenRequest]
     policies: Policies
     later: Mapping[str, str] = field(default_factory=dict)
+    known: dict[Hashable, View] = field(default_factory=dict)
+
+    @property
+    def manner(self) -> Hashable:
+        """What every card's words depend on, besides what it holds."""
+        year = self.words.today(self.now).year
+        return self.words.language, year, self.late_after, self.name, tuple(self.types.items())
 
     def day_at(self, at: int) -> date:
         return self.words.today(at)
+
+    def _read(self, entry: Entry) -> tuple[str, str, str]:
+        return headline_and_detail(entry, self.words.language, self.words.zone)
 
     def views(self, cards: Sequence[Card]) -> list[View]:
         answered = {
@@ -134,11 +153,31 @@ class Teller:
             for one in card.entries
             if one.type == "promise_broken"
         }
-        return [self._view(card, answered, missed) for card in cards]
+        return [self._told(card, answered, missed) for card in cards]
+
+    def _told(self, card: Card, answered: set[str], missed: set[str]) -> View:
+        """As `_view`, which is asked once for a card while nothing else is known of what it holds."""
+        newest = card.newest
+        thanked = bool(answered & {newest.key, newest.body.get("id")})
+        late = _text(_data(newest), "order_id") in missed
+        later, waits = self.later.get(newest.key), self._waits(newest.thread)
+        sign = card.kind, tuple(card.keys), thanked, late, later, waits
+        view = self.known.get(sign)
+        if view is None:
+            view = self.known[sign] = self._view(card, answered, missed)
+            view.html = {} if view.waits_since is None else None
+        return view
+
+    def _waits(self, thread: str | None) -> Hashable:
+        """What of an unanswered request of this thread a card depends on."""
+        if (request := self.requests.get(thread or "")) is None:
+            return None
+        owed = owed_to(request, self.policies)
+        return request.since, owed and (owed.due, owed.ignored_at <= self.now)
 
     def _view(self, card: Card, answered: set[str], missed: set[str]) -> View:
         newest = card.newest
-        icon, headline, detail = headline_and_detail(newest, self.words.language)
+        icon, headline, detail = self._read(newest)
         display = _display(newest)
         view = View(
             key=newest.key,
@@ -248,7 +287,7 @@ class Teller:
     def _said(self, one: Entry) -> Said:
         text = _text(_data(one), "text") if one.type in SPEECH else ""
         if not text:
-            return Said("", headline_and_detail(one, self.words.language)[1], one.occurred_at)
+            return Said("", self._read(one)[1], one.occurred_at)
         return Said(self._speaker(one), _shortened(text), one.occurred_at)
 
     def _speaker(self, one: Entry) -> str:
@@ -267,10 +306,7 @@ class Teller:
             len(older),
             day=self.words.day_short(older[-1].occurred_at, self.now),
         )
-        lines = [
-            Said("", headline_and_detail(one, self.words.language)[1], one.occurred_at)
-            for one in reversed(older)
-        ]
+        lines = [Said("", self._read(one)[1], one.occurred_at) for one in reversed(older)]
         view.fold = Fold("runs", summary, lines)
 
     def _stages(self, card: Card, missed: set[str]) -> list[Stage]:
@@ -309,7 +345,7 @@ class Teller:
     def _title(self, one: Entry) -> str:
         data = {**_data(one), **one.body.get("shown", {})}
         named = next((_text(data, name) for name in ("name", "title", "subject") if _text(data, name)), "")
-        return _shortened(named, 80) or headline_and_detail(one, self.words.language)[1]
+        return _shortened(named, 80) or self._read(one)[1]
 
     def _counted(self, type: str, n: int) -> str:
         words = self.words
@@ -328,12 +364,11 @@ class Teller:
 
     def _marks(self, view: View, newest: Entry) -> list[Mark]:
         _, data, marks = self.words.gettext, _data(newest), list[Mark]()
-        late = newest.recorded_at - newest.occurred_at
-        if late > self.late_after:
+        late, ours = newest.recorded_at - newest.occurred_at, newest.source == OURS
+        if late > self.late_after and not ours:  # what we say ourselves is said when it is known
             marks.append(
                 Mark(icon="history", text=_("arrived %(time)s late", time=self._lasting(late)), tone="late")
             )
-        ours = newest.source == OURS
         if (
             not ours
             and self.types.get(newest.subject) in ANONYMOUS

@@ -40,7 +40,7 @@ class Matter:
 
 def owed_to(request: OpenRequest, policies: Policies) -> Owed | None:
     """What the policy in force when he asked lets him expect; None where no target fits."""
-    return policies.at(request.since).owed(request.channel, None, request.since)
+    return policies.at(request.since).owed(request.channel, request.purpose, request.since)
 
 
 def matters_of(
@@ -53,12 +53,18 @@ def matters_of(
     """The running clocks first, the longest first; then what was never answered; promises broken and overdue; cases and
     orders in which nothing moves, by the verdicts on them (`still`); promises that are due, the soonest first; other
     cases and orders, the oldest first."""
-    owed = {one.touchpoint: owed_to(one, policies) for one in requests}
-    silent = [one for one in requests if (due := owed[one.touchpoint]) is not None and due.ignored_at <= now]
+    waiting: list[Matter] = []
+    silent: list[OpenRequest] = []
+    for one in requests:
+        owed = owed_to(one, policies)
+        if owed is not None and owed.ignored_at <= now:
+            silent.append(one)
+        else:
+            waiting.append(_waiting(one, owed, now))
     missed, promised = _promises(settings, now)
     unmoved, moving = _cases(settings, still)
     return [
-        *(_waiting(one, owed[one.touchpoint], now) for one in requests if one not in silent),
+        *waiting,
         *([_unanswered(silent)] if silent else []),
         *missed,
         *unmoved,

@@ -14,11 +14,10 @@ from touchbook.api.desk.who import path_of, situation_at
 from touchbook.api.desk.words import HOUR, MINUTE, Words
 from touchbook.contact import CHANNELS
 from touchbook.contacting import Decision, Reason
-from touchbook.ledger import day_of
 from touchbook.policy import Owed
 from touchbook.projections.customers import Customer
 from touchbook.projections.situation import Situation
-from touchbook.registers import ThreadMessage, open_cases
+from touchbook.registers import open_cases
 from touchbook.schemas.catalogue import CATALOGUE
 from touchbook.verdicts import Verdict, due_verdicts
 
@@ -72,20 +71,14 @@ def now_fields(visit: Visit, customer: Customer) -> dict[str, Any]:
 
 def still_matters(visit: Visit, customer: Customer, situation: Situation) -> list[Verdict]:
     """What the policy says now of open cases and orders in which nothing moves, whether or not it is recorded yet."""
-    if not open_cases(situation.settings):
+    cases = [one.id for one in open_cases(situation.settings)]
+    if not cases:
         return []
-    customers = visit.desk.book.customers
-
-    def heard() -> list[ThreadMessage]:
-        with customers.reading() as reader:
-            return [one for one in reader.messages(customer.subjects) if one.answers]
-
-    heard_of = customers.recalled("answers", customer, day_of(visit.now), heard)
-    stays = visit.desk.book.watch.stays()
+    with visit.desk.book.customers.reading() as reader:
+        messages = reader.messages(customer.subjects, cases)
+    stays, policies = visit.desk.usual_stays(visit.now), visit.desk.book.policies
     # The situation's registers are without verdicts: so nothing counts as said already.
-    found, _ = due_verdicts(
-        customer.id, (), heard_of, situation.settings, stays, visit.desk.book.policies, visit.now
-    )
+    found, _ = due_verdicts(customer.id, (), messages, situation.settings, stays, policies, visit.now)
     return [one for one in found if one.type in ("case_silent", "stage_stuck")]
 
 
@@ -213,19 +206,18 @@ def _nth_day(one: Matter, visit: Visit) -> str:
 def _may(
     purpose: str, may: Mapping[str, Mapping[str, Decision]], situation: Situation, visit: Visit
 ) -> dict[str, Any]:
-    """Every channel with its answer for one purpose."""
+    """Every channel with its answer for one purpose; those of which the same is to be said are told together."""
     preferences = situation.values("preference")
     wished = [name for name in preferences.get("channels") or () if isinstance(name, str)]
     answers = may[purpose]
     reachable = [name for name in answers if name in CHANNELS or name in wished]
+    alike: dict[tuple[bool, str, str], list[str]] = {}
+    for name in sorted(reachable, key=lambda name: not allowed(answers[name])):
+        why = _reasons(name, purpose, answers[name], situation, visit)
+        alike.setdefault((allowed(answers[name]), why, _next(answers[name], visit)), []).append(name)
     rows = [
-        {
-            "channel": channel_words(name, visit.language, capital=True),
-            "allowed": allowed(answers[name]),
-            "why": _reasons(name, purpose, answers[name], situation, visit),
-            "next": _next(answers[name], visit),
-        }
-        for name in sorted(reachable, key=lambda name: not allowed(answers[name]))
+        {"channels": _named(names, visit), "allowed": yes, "why": why, "next": following}
+        for (yes, why, following), names in alike.items()
     ]
     service = may["service"]
     return {
@@ -237,6 +229,16 @@ def _may(
             "Policy: %(version)s", version=visit.desk.book.policies.at(visit.now).version
         ),
     }
+
+
+def _named(channels: Sequence[str], visit: Visit) -> str:
+    first, *others = channels
+    return ", ".join(
+        [
+            channel_words(first, visit.language, capital=True),
+            *(channel_words(name, visit.language) for name in others),
+        ]
+    )
 
 
 def allowed(decision: Decision) -> bool:

@@ -508,7 +508,7 @@ def _shown(sight: Sight, visit: Visit) -> str:
 
 
 def request_of(one: Waiting, now: int, language: Language, policies: Policies) -> Request:
-    owed = policies.at(one.since).owed(one.channel, None, one.since)
+    owed = policies.at(one.since).owed(one.channel, one.purpose, one.since)
     due = None if owed is None else owed.due
     return Request(
         one, _tone(one.since, due, now), due, channel_words(one.channel, language), tier_of("trust", one.tier)
@@ -565,8 +565,8 @@ def _speed(one: Answered, words: Words) -> Speed:
         channel_words(channel, words.language, capital=True),
         ICONS.get(channel, OTHER_ICON),
         turns.n,
-        "–" if turns.median is None else words.clock(turns.median),
-        "–" if turns.p90 is None else words.clock(turns.p90),
+        "–" if turns.median is None else words.length(turns.median),
+        "–" if turns.p90 is None else words.length(turns.p90),
         round(100 * turns.in_target / judged) if judged else None,
         turns.by_bot,
         turns.by_human,

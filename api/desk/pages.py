@@ -19,10 +19,11 @@ from starlette.routing import Route
 from touchbook.api.desk.assets import Assets
 from touchbook.api.desk.session import COOKIE, ROLES, Agent, Sessions
 from touchbook.api.desk.visits import HOME, Preferences, Visit
-from touchbook.api.desk.words import LANGUAGE_NAMES, LANGUAGES, Language, Words, translations
+from touchbook.api.desk.words import LANGUAGE_NAMES, LANGUAGES, MINUTE, Language, Words, translations
 from touchbook.api.problems import log_failure
 from touchbook.api.seen import seen_of
-from touchbook.errors import Refused, TouchbookError
+from touchbook.errors import Refused, StoreUnavailable, TouchbookError
+from touchbook.policy import Usual
 from touchbook.wiring import Book, now
 
 __all__ = ["HOME", "Desk", "DeskRoute", "Visit"]
@@ -66,6 +67,7 @@ class Desk:
         self.assets = Assets()
         self.words: Mapping[Language, Words] = {one: Words(one, self.zone) for one in LANGUAGES}
         self._environments = {one: self._environment(self.words[one]) for one in LANGUAGES}
+        self._stays: tuple[int, Mapping[str, Usual]] = (0, {})
 
     def route(
         self, path: str, handler: Handler, methods: Sequence[str] = ("GET",), *, roles: Sequence[str] = ROLES
@@ -99,6 +101,17 @@ class Desk:
             answer.headers.update({"HX-Retarget": "#told", "HX-Reswap": "innerHTML"})
         answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
         return answer
+
+    def usual_stays(self, now: int) -> Mapping[str, Usual]:
+        """How long cases and orders usually stay in each stage, as of the last minute: it is counted over all
+        customers. Nothing is usual before the watch has looked at them."""
+        minute = now // MINUTE
+        if self._stays[0] != minute:
+            try:
+                self._stays = minute, self.book.watch.stays()
+            except StoreUnavailable:
+                return {}
+        return self._stays[1]
 
     def visit(self, request: Request) -> Visit:
         """Who asks, and how he wants to be answered."""

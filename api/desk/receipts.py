@@ -178,7 +178,7 @@ def facts_in(visit: Visit, entry: Entry) -> list[tuple[str, str]]:
             continue
         label = labels.get(name) or name.replace("_", " ")
         if name in LENGTHS and isinstance(value, int | float) and name in labels:
-            facts.append((label, words.duration(int(value * 1000))))
+            facts.append((label, words.length(int(value * 1000))))
         elif name in MOMENTS and (at := _moment(value)):
             facts.append((label, words.moment(at)))
         else:

@@ -521,7 +521,7 @@ def _of_type(signal: str, language: Language) -> str:
     if model is None:
         return _capital(_plain(signal).en)
     headline, _ = model.display.read({}, language)
-    return " ".join(word for word in headline.split() if word.strip(f"{MISSING}«»:")).rstrip(":, ")
+    return " ".join(word for word in headline.split() if word.strip(f"{MISSING}«»“”:")).rstrip(":, ")
 
 
 def _plain(name: str) -> Said:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -38,6 +38,8 @@ FAMILIES: tuple[str, ...] = get_args(Family)
 ACTORS: tuple[ActorKind, ...] = get_args(ActorKind)
 LONGEST_TEXT = 200
 SHOWN_JSON = 100_000
+KNOWN_CARDS = 2 * RUN
+"""Of one customer; beyond them all are told anew."""
 BEFORE_ALL = "0" * 32
 """Sorts before every touchpoint of one moment."""
 
@@ -136,9 +138,15 @@ def asked_in(query: QueryParams, visit: Visit) -> Asked:
 
 
 def told(visit: Visit, customer: Customer, entries: Sequence[Entry]) -> list[View]:
-    """The cards of a run of entries."""
+    """The cards of a run of entries. Those that were told before, of the customers looked at last, are remembered."""
     teller = _teller(visit, customer, later_of(visit, customer, entries))
-    return teller.views(cards_of(entries, teller.day_at))
+    customers = visit.desk.book.customers
+    place, era = (f"cards.{visit.language}", customer.membership), customers.era
+    manner, known = customers.lately.get(place) or (None, {})
+    if manner != teller.manner or len(known) > KNOWN_CARDS:
+        manner, known = teller.manner, {}
+        customers.keep(customers.lately, place, (manner, known), era)
+    return replace(teller, known=known).views(cards_of(entries, teller.day_at))
 
 
 def by_day(views: Iterable[View], words: Words, now: int) -> list[tuple[str, str, str, list[View]]]:

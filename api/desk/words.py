@@ -111,6 +111,14 @@ class Words:
             return self.gettext("%(minutes)s min", minutes=minutes)
         return self.gettext("%(hours)s h %(minutes)s min", hours=hours, minutes=minutes)
 
+    def length(self, lasting: int) -> str:
+        """How long something took or may take, which does not run: 4 s, 25 min, 24 h, 26 h 10 min, 20 days."""
+        if lasting < MINUTE:
+            return self.gettext("%(seconds)s s", seconds=max(0, lasting) // SECOND)
+        if lasting % HOUR < MINUTE and lasting < CLOCK_DAYS * MILLISECONDS_A_DAY:
+            return self.gettext("%(hours)s h", hours=lasting // HOUR)
+        return self.duration(lasting)
+
     def number(self, n: float) -> str:
         """1,234 or, in Russian, 1 234 with a narrow space; a true minus sign."""
         return self._counted(n)

@@ -1,2 +1,3 @@
-SELECT customer, version, members, changed, walk, day, standing, eve, matters, due_at FROM customers
+SELECT customer, version, members, changed, walk, day, standing, eve, matters, due_at, rows
+FROM customers JOIN counted USING (customer)
 WHERE customer > ? ORDER BY customer LIMIT ?

@@ -2,23 +2,30 @@
 -- permanent ids in bytes; nothing here says a name, a number, a thread or a word. Scores are numbered in order of their
 -- names, tiers in order of the scorecard, and -1 is none.
 --
--- `walk` numbers the walks over everybody, `day` is the one the last of them is for, and `after` the group it stands at
--- (none is under way: NULL). `again`: another has to follow. `usual` is what stages usually last, roughly; `anew`: it
--- became another, so this walk looks anew at who has an open case. Tiers are compared on the days from `since` to before `day`.
+-- `walk` numbers the walks over everybody, and `day` is the one the last of them is for. One that is `whole` meets all
+-- groups of the projections, another only the rows of here, to which a day is added; `after` is the group or customer it
+-- stands at (none is under way: NULL). `again`: a whole one has to follow. `usual` is what stages usually last, roughly;
+-- `anew`: it became another, so this walk looks anew at who has an open case. Tiers are compared on the days from `since`
+-- to before `day`.
 CREATE TABLE described (
     made_of TEXT NOT NULL, salt TEXT NOT NULL, step INTEGER NOT NULL,
     version TEXT NOT NULL, position INTEGER NOT NULL, as_of INTEGER, customers INTEGER NOT NULL,
-    walk INTEGER NOT NULL, day INTEGER NOT NULL, after TEXT, again INTEGER NOT NULL, since INTEGER NOT NULL,
+    walk INTEGER NOT NULL, day INTEGER NOT NULL, after TEXT, whole INTEGER NOT NULL, again INTEGER NOT NULL, since INTEGER NOT NULL,
     counted INTEGER NOT NULL, swept INTEGER, kept_from INTEGER NOT NULL,
     usual TEXT NOT NULL, anew INTEGER NOT NULL
 );
 
+-- `standing` is [value, tier, milli-points] of each score on `day`, and `eve` [score, value, tier, milli-points] of those of
+-- which the tier was another the day before. `version` and `changed` are of the last touchpoint that changed anything here.
 CREATE TABLE customers (
     customer BLOB PRIMARY KEY, version TEXT NOT NULL, members TEXT NOT NULL, changed INTEGER NOT NULL,
     walk INTEGER NOT NULL, day INTEGER NOT NULL, standing TEXT NOT NULL, eve TEXT NOT NULL, matters TEXT NOT NULL,
     due_at INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX customers_by_due ON customers (due_at) WHERE due_at IS NOT NULL;
+
+-- What of a customer's ledgers scorecards read, see `scoring.Counted`: of a new day nothing else is needed.
+CREATE TABLE counted (customer BLOB PRIMARY KEY, rows TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE ranked (
     score INTEGER NOT NULL, tier INTEGER NOT NULL, value INTEGER NOT NULL, customer BLOB NOT NULL,

@@ -113,7 +113,7 @@ class ClickHouseReader:
         return int(number)
 
     def minutes(self, since: int) -> list[tuple[int, str, int]]:
-        """See `Reader.minutes`. Looks at one column of the whole table."""
+        """See `Reader.minutes`. Looks at two columns of the whole table."""
         return self._engine.execute(self._sql("read_minutes"), {"since": since * 60_000})
 
     def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]:

@@ -55,8 +55,8 @@ class Match:
 
 class Waiting(NamedTuple):
     """What a customer said by one channel in a thread since we last answered him there. `since` and `touchpoint` are of
-    the first of it all in the thread, which is `first` where it was said by this channel; `last` is when he said the
-    last by it."""
+    the first of it all in the thread, which is `first` where it was said by this channel, and had this `purpose` then;
+    `last` is when he said the last by it."""
 
     thread: str
     since: int
@@ -65,6 +65,7 @@ class Waiting(NamedTuple):
     messages: int
     last: int
     first: bool
+    purpose: str | None
 
 
 Places = Mapping[int, int]
@@ -173,6 +174,9 @@ class Reader(Protocol):
     ) -> list[LedgerRows]:
         """The rows of these signals alone, and of all that begin so, subject by subject: for who is counted much."""
 
+    def ledgers_of(self, subjects: Collection[str], signals: Collection[str]) -> dict[str, LedgerRows]:
+        """The rows of these signals alone, of each subject that has any: for who looks at many at once."""
+
     def ledger_sums(self, subject: str) -> dict[str, int]:
         """Signal → how often it was ever counted. While `version` stays none of them falls, and where one stays no row
         of its signal changed."""
@@ -180,8 +184,13 @@ class Reader(Protocol):
     def registers(self, subjects: Collection[str], but: Collection[str] = ()) -> list[Setting]:
         """The latest value of every register, members combined; those of the kinds in `but` are left out."""
 
-    def messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
-        """The messages of all threads, by thread and then in order of time."""
+    def settings_of(self, subjects: Collection[str], kinds: Collection[str]) -> dict[str, list[Setting]]:
+        """The registers of these kinds alone, of each subject that has any: for who looks at many at once."""
+
+    def messages(
+        self, subjects: Collection[str], threads: Collection[str] | None = None
+    ) -> list[ThreadMessage]:
+        """The messages of all threads, or of these, by thread and then in order of time."""
 
     def latest_messages(self, subjects: Collection[str]) -> list[ThreadMessage]:
         """The same from the last public word of ours in each thread on: all that `open_requests` looks at."""
@@ -202,8 +211,8 @@ class Reader(Protocol):
         of each kind for each beginning."""
 
     def minutes(self, since: int) -> list[tuple[int, str, int]]:
-        """(minutes since 1970, channel, touchpoints recorded) from that minute on; what is older than two days may be
-        gone."""
+        """(minutes since 1970, channel, touchpoints recorded) from that minute on, without those that the server made
+        itself; what is older than two days may be gone."""
 
     def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]:
         """Why customers complained in that time, and how often; None where they did not say."""
@@ -227,11 +236,12 @@ class ReadProjections(Protocol):
     def reading(self) -> AbstractContextManager[Reader]:
         """A consistent look, for this thread."""
 
-    def touched_since(self, position: int) -> tuple[set[str] | None, int]:
+    def touched_since(self, position: int, decisions: bool = True) -> tuple[set[str] | None, int]:
         """The identifiers that were touched after a position, and the position up to which they are told: looks that
-        begin after this see that far at least. None where this process does not know: it did not see all of it happen,
-        or it is too long ago, or somebody was erased meanwhile. Then `Reader.touched_after` does, unless the version
-        changed: in another everybody may be different."""
+        begin after this see that far at least. Without `decisions` those may be left out whom nothing touched but
+        decisions about contacting them, see `touched.decided_alone`. None where this process does not know: it did not
+        see all of it happen, or it is too long ago, or somebody was erased meanwhile. Then `Reader.touched_after` does,
+        unless the version changed: in another everybody may be different."""
 
     def digest(self) -> dict[str, str]:
         """SHA-256 in hex of the content of entries, ledger, registers and claims: the same for the same touchpoints,

@@ -5,7 +5,6 @@ One process writes it, a step at a time; whoever else has it open reads.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -19,22 +18,27 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
+
 from touchbook.errors import StoreUnavailable
 from touchbook.projections.stores.sqlite import insert, sql
+from touchbook.scoring import Mark
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Of the tables, see `watch_tables.sql`."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 ASKED_AT_ONCE = 256
 MOST_IDLE = 8
 """Connections for reading that are kept open."""
 
-Mark = tuple[int | None, int, int]
-"""How a score stands: (value, number of the tier or -1, milli-points)."""
-Standing = list[Mark]
-"""Of each score in order of their names."""
+Standing = Sequence[Mark]
+"""How each score stands, in order of their names."""
+Eve = list[tuple[int, int | None, int, int]]
+"""Score and mark of those of which the tier was another the day before."""
+Moved = tuple[bytes, int, Mark, Mark]
+"""Customer and score, how it stood and how it stands."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class Described:
     walk: int
     day: int
     after: str | None
+    whole: bool
     again: bool
     since: int
     counted: int
@@ -61,7 +66,7 @@ class Described:
 
 
 class Kept(NamedTuple):
-    """What is kept of a customer in one row; `eve` is how he stood the day before. `matters` as in `watched.Matter`."""
+    """What is kept of a customer, see `watch_tables.sql`; `counted` is as it is stored, `matters` as in `Matter`."""
 
     customer: str
     version: str
@@ -70,20 +75,43 @@ class Kept(NamedTuple):
     walk: int
     day: int
     standing: Standing
-    eve: Standing
+    eve: Eve
     matters: list[tuple[str, str, int, int | None]]
     due_at: int | None
+    counted: str
 
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Kept:
-        customer, version, members, changed, walk, day, standing, eve, matters, due_at = row
-        stood, before, open_ones = json.loads(standing), json.loads(eve), json.loads(matters)
-        return cls(customer.hex(), version, members, changed, walk, day, stood, before, open_ones, due_at)
+        customer, version, members, changed, walk, day, standing, eve, matters, *others = row
+        stood, before, open_ones = map(orjson.loads, (standing, eve, matters))
+        return cls(customer.hex(), version, members, changed, walk, day, stood, before, open_ones, *others)
 
     def row(self) -> tuple[Any, ...]:
-        encoded = map(_encode, (self.standing, self.eve, self.matters))
+        """In the table of customers."""
+        encoded = map(encoded_json, (self.standing, self.eve, self.matters))
         head = self.version, self.members, self.changed, self.walk, self.day
         return (bytes.fromhex(self.customer), *head, *encoded, self.due_at)
+
+
+class Page(NamedTuple):
+    """What is kept of a customer that a new day needs."""
+
+    customer: bytes
+    version: str
+    day: int
+    standing: str
+    eve: str
+    matters: str
+    counted: str
+
+
+class Added(NamedTuple):
+    """A customer's row of a new day."""
+
+    customer: bytes
+    day: int
+    standing: str
+    eve: str
 
 
 class TierRow(NamedTuple):
@@ -102,17 +130,21 @@ class Facts(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What a step found of some customers: how they were kept and are to be kept now (None: not), the days of which
-    their tiers were compared and what that gave, and their facts where these were read anew."""
+    """What a step found of some customers: how they were kept and are to be kept now (None: not); to whose rows a day
+    is added, and how these moved; the days of which their tiers were compared anew, and what was found; and their facts
+    where these were read anew."""
 
     kept: list[tuple[Kept | None, Kept | None]] = field(default_factory=list)
+    added: list[Added] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
     compared: list[tuple[str, int]] = field(default_factory=list)
     tiers: list[tuple[str, TierRow]] = field(default_factory=list)
     facts: dict[str, Facts] = field(default_factory=dict)
     changes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+def encoded_json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 class WatchFile:
@@ -202,12 +234,12 @@ class WatchFile:
         """All of it, and where the watch stands then, or nothing. False where somebody else took a step since: the file
         stands elsewhere by now."""
         with self._writing() as connection:
-            added, tally = _counted(batch)
+            added = sum((after is not None) - (before is not None) for before, after in batch.kept)
             told = replace_count(described, added)
             if connection.execute(sql("watch_move"), asdict(told)).rowcount != 1:
                 connection.execute("ROLLBACK")
                 return False
-            _write_kept(connection, batch, tally)
+            _write_kept(connection, batch)
             _write_tiers(connection, batch)
             _write_facts(connection, batch)
             insert(
@@ -215,7 +247,7 @@ class WatchFile:
                 "watch_write_change",
                 4,
                 chain.from_iterable(
-                    (now, described.as_of or 0, bytes.fromhex(customer), _encode(body))
+                    (now, described.as_of or 0, bytes.fromhex(customer), encoded_json(body))
                     for customer, body in batch.changes
                 ),
             )
@@ -232,7 +264,7 @@ class WatchFile:
             gone: list[tuple[Kept | None, Kept | None]] = [
                 (one, None) for one in kept_in(connection, customers)
             ]
-            _write_kept(connection, Batch(kept=gone), _counted(Batch(kept=gone))[1])
+            _write_kept(connection, Batch(kept=gone))
             for table in ("all_tier_changes", "changes", "turns", "stays"):
                 insert(connection, f"watch_drop_{table}", 1, named)
             connection.execute(
@@ -305,6 +337,11 @@ class WatchFile:
         with self.reading() as rows:
             return {one.customer: one for one in kept_in(rows, customers)}
 
+    def page(self, after: str, limit: int) -> list[Page]:
+        """The next customers beyond one, in order of id."""
+        with self.reading() as rows:
+            return [Page(*row) for row in rows.execute(sql("watch_page"), (bytes.fromhex(after), limit))]
+
     def left(self, walk: int, limit: int) -> list[Kept]:
         """Those whom a walk did not meet."""
         with self.reading() as rows:
@@ -355,52 +392,67 @@ def kept_in(rows: sqlite3.Connection, customers: Collection[str]) -> Iterator[Ke
         yield from map(Kept.of, rows.execute(statement, part + [part[0]] * (size - len(part))).fetchall())
 
 
-def _counted(batch: Batch) -> tuple[int, Counter[tuple[int, int]]]:
-    """How many customers there are more, and more in each tier of each score."""
+def moves(customer: bytes, before: Standing, after: Standing) -> list[Moved]:
+    """The scores of which value or tier became another."""
+    return [
+        (customer, score, old, new)
+        for score, (old, new) in enumerate(zip(before, after, strict=True))
+        if old[0] != new[0] or old[1] != new[1]
+    ]
+
+
+def _moves_of(
+    before: Kept | None, after: Kept | None
+) -> Sequence[tuple[bytes, int, Mark | None, Mark | None]]:
+    """The same of rows; None where he is no customer."""
+    if before is not None and after is not None:
+        return moves(bytes.fromhex(after.customer), before.standing, after.standing)
+    found = list[tuple[bytes, int, Mark | None, Mark | None]]()
+    for kept, is_there in ((before, False), (after, True)):
+        if kept is not None:
+            name = bytes.fromhex(kept.customer)
+            for score, mark in enumerate(kept.standing):
+                found.append((name, score, None, mark) if is_there else (name, score, mark, None))
+    return found
+
+
+def _write_kept(connection: sqlite3.Connection, batch: Batch) -> None:
     tally = Counter[tuple[int, int]]()
-    added = 0
-    for before, after in batch.kept:
-        for kept, sign in ((before, -1), (after, 1)):
-            if kept is not None:
-                added += sign
-                for score, (_, tier, _) in enumerate(kept.standing):
-                    tally[score, tier] += sign
-    return added, tally
-
-
-def _places(kept: Kept | None) -> set[tuple[int, int, int, bytes]]:
-    if kept is None:
-        return set()
-    name = bytes.fromhex(kept.customer)
-    return {
-        (score, tier, value, name)
-        for score, (value, tier, _) in enumerate(kept.standing)
-        if value is not None
-    }
-
-
-def _write_kept(connection: sqlite3.Connection, batch: Batch, tally: Counter[tuple[int, int]]) -> None:
     left, taken = list[tuple[int, int, int, bytes]](), list[tuple[int, int, int, bytes]]()
-    for before, after in batch.kept:
-        old, new = _places(before), _places(after)
-        left += old - new
-        taken += new - old
-    gone = [bytes.fromhex(before.customer) for before, after in batch.kept if before and after is None]
+    for name, score, old, new in chain(batch.moved, *(_moves_of(*pair) for pair in batch.kept)):
+        for mark, places, sign in ((old, left, -1), (new, taken, 1)):
+            if mark is not None:
+                tally[score, mark[1]] += sign
+                if mark[0] is not None:
+                    places.append((score, mark[1], mark[0], name))
+    gone = _gone(batch)
     connection.executemany(sql("watch_drop_ranked"), sorted(left))  # row by row it finds them by their key
     insert(connection, "watch_write_ranked", 4, chain.from_iterable(sorted(taken)))
     insert(connection, "watch_drop_customers", 1, gone)
+    insert(connection, "watch_drop_counted", 1, gone)
     rows = (after.row() for _, after in batch.kept if after is not None)
     insert(connection, "watch_write_customer", 10, chain.from_iterable(rows))
+    counted = (
+        (bytes.fromhex(after.customer), after.counted)
+        for before, after in batch.kept
+        if after is not None and (before is None or before.counted != after.counted)
+    )
+    insert(connection, "watch_write_counted", 2, chain.from_iterable(counted))
+    insert(connection, "watch_add_day", 4, chain.from_iterable(batch.added))
     moved = [(*place, number) for place, number in tally.items() if number]
     insert(connection, "watch_tally", 3, chain.from_iterable(moved))
 
 
+def _gone(batch: Batch) -> list[bytes]:
+    return [bytes.fromhex(before.customer) for before, after in batch.kept if before and after is None]
+
+
 def _write_tiers(connection: sqlite3.Connection, batch: Batch) -> None:
-    gone = [bytes.fromhex(before.customer) for before, after in batch.kept if before and after is None]
+    gone = _gone(batch)
     compared = [(bytes.fromhex(customer), day) for customer, day in batch.compared]
     rows = [
-        (bytes.fromhex(customer), row.day, row.score, row.after[1], _encode(row.before), _encode(row.after))
-        for customer, row in batch.tiers
+        (bytes.fromhex(customer), day, score, after[1], encoded_json(before), encoded_json(after))
+        for customer, (day, score, before, after) in batch.tiers
     ]
     insert(connection, "watch_drop_all_tier_changes", 1, gone)
     connection.executemany(sql("watch_drop_tier_changes"), compared)
@@ -408,7 +460,7 @@ def _write_tiers(connection: sqlite3.Connection, batch: Batch) -> None:
 
 
 def _write_facts(connection: sqlite3.Connection, batch: Batch) -> None:
-    gone = [bytes.fromhex(before.customer) for before, after in batch.kept if before and after is None]
+    gone = _gone(batch)
     named = [*gone, *map(bytes.fromhex, batch.facts)]
     insert(connection, "watch_drop_turns", 1, named)
     insert(connection, "watch_drop_stays", 1, named)

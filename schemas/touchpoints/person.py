@@ -374,7 +374,7 @@ class ScoreTierChanged(Details):
     display = Display(
         icon="milestone",
         en=Wording(
-            "Score {score|words}[: {before|words}][ → {after|words}]",
+            "Score “{score|words}”[: {before|words}][ → {after|words}]",
             "[was {value_before|number}][ · now {value_after|number}][ · end of {day|date}]",
         ),
         ru=Wording(

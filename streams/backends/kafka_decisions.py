@@ -1,4 +1,5 @@
-"""The log of decisions about contacts, which one process at a time writes: a topic of one partition, kept for a month.
+"""The log of decisions about contacts, and that of the clock's verdicts, which one process at a time writes: topics of
+one partition, kept for a month.
 
 A decision is the journal's own record of it (the clear header, the body sealed with its subject's key) with two headers
 more: `epoch` names the term of the process that decided, `stated` the offset at which that was said to begin.
@@ -41,7 +42,6 @@ from touchbook.streams.keyring import DataKey, Keyring
 
 log = logging.getLogger(__name__)
 
-AT: At = (DECISIONS, 0)
 STATEMENT = b"epoch"
 """The key of what says that an epoch begins. No subject's id is spelled so."""
 EPOCH, STATED = "epoch", "stated"
@@ -103,20 +103,23 @@ class KafkaDecisions:
         shows: Callable[[int], bool],
         *,
         patience: float = PATIENCE_SECONDS,
+        topic: str = DECISIONS,
     ) -> None:
         """`parts` are the journal's; `shows` says whether readers here see what stands at a position of it."""
         self._place = place
+        self.topic = topic
+        self._at: At = (topic, 0)
         self._parts = parts
         self.keyring = keyring
         self.producer = producer
         self.clock = clock
         self._shows = shows
         self._patience = patience
-        self._secret = keyring.identity_key.key_for("decisions")
+        self._secret = keyring.identity_key.key_for(topic)
         self._moved = threading.Condition()
         self._closing = False
         self._reset()
-        self.follower = TopicFollower(place, [DECISIONS], self, "decisions", ask_seconds=patience / 2)
+        self.follower = TopicFollower(place, [topic], self, topic, ask_seconds=patience / 2)
 
     def _reset(self) -> None:
         self._next: int | None = None
@@ -240,7 +243,7 @@ class KafkaDecisions:
                 self._in_force[0] = (-1, before)
                 self._next = start
         assert self._next is not None
-        return {AT: self._next}
+        return {self._at: self._next}
 
     def in_step_at(self) -> int:
         return time.time_ns() // 1_000_000  # what is not in memory is read anew
@@ -261,7 +264,7 @@ class KafkaDecisions:
                 if record.offset >= (self._next or 0):
                     self._take(record)
                     self._next = record.offset + 1
-            self._next = max(self._next or 0, offsets[AT])
+            self._next = max(self._next or 0, offsets[self._at])
             ended = self._passed()
             self._moved.notify_all()
         for one, counts in ended:
@@ -273,7 +276,7 @@ class KafkaDecisions:
     def _beginning(self) -> tuple[int, str]:
         """Where to begin, and which epoch is in force there. Any record says from where on the log has to be read; that
         of a process that was held still is an old one, and what it says of what was before is true nevertheless."""
-        topic = self._place.topic(DECISIONS)
+        topic = self._place.topic(self.topic)
         with KafkaTails(self._place) as tails:
             end = tails.ends([(topic, 0)])[topic, 0]
             last = tails.records(topic, 0, end - 1, end) if end else []
@@ -286,8 +289,8 @@ class KafkaDecisions:
     def _take(self, record: Read) -> None:
         if record.key == STATEMENT:
             if (statement := self._opened(record.value)) is None:
-                log.error("the log of decisions holds what no process of ours wrote at offset %d; see who else may "
-                          "write this topic", record.offset)  # fmt: skip
+                log.error("the log of %s holds what no process of ours wrote at offset %d; see who else may "
+                          "write this topic", self.topic, record.offset)  # fmt: skip
             elif not statement.again or self.in_force(statement.epoch):
                 self._begun(record.offset, statement)
             return
@@ -297,7 +300,7 @@ class KafkaDecisions:
         try:
             taken = record_of(0, record.offset, record.timestamp, record.key, record.value, record.headers)
         except BodyUnreadable as error:
-            log.error("in the log of decisions %s", error)
+            log.error("in the log of %s %s", self.topic, error)
             return
         self._decisions[record.offset] = _Decision(taken)
         if self._leading == epoch:
@@ -400,7 +403,7 @@ class KafkaDecisions:
         start = next(iter(self._decisions), self._next)
         said = Statement(epoch, url, start, self._epoch_at(start) or NOBODY, self._shown, again)
         self._seen_since, self._said_at = 0, time.monotonic()
-        return Row(self._place.topic(DECISIONS), 0, STATEMENT, self._signed(said), [], self.clock())
+        return Row(self._place.topic(self.topic), 0, STATEMENT, self._signed(said), [], self.clock())
 
     def _signed(self, said: Statement) -> bytes:
         """Other processes send their callers' keys to where this says: nobody without our identity key may say it."""
@@ -452,12 +455,11 @@ class Term(Drafting):
 class _Deciding(Writer):
     """The journal's writer, into the log instead."""
 
-    name = "the log of decisions"
-
     def __init__(self, decisions: KafkaDecisions, epoch: str, queue: Queue) -> None:
         place, keyring, clock = decisions._place, decisions.keyring, decisions.clock
         super().__init__(place, 1, keyring, clock, decisions.producer, queue, None)
-        self._topic = place.topic(DECISIONS)
+        self.name = f"the log of {decisions.topic}"
+        self._topic = place.topic(decisions.topic)
         self._log = decisions
         self._epoch = epoch
 
@@ -480,5 +482,5 @@ class _Deciding(Writer):
         elif counts is None:
             self._end(batch, rows, BrokerUnavailable("what was decided could not be read back in time"))
         else:
-            tell(batch, NoDecider("another process decides about contacts by now"))
+            tell(batch, NoDecider("another process decides by now"))
             self._fly(-len(rows))

@@ -4,8 +4,8 @@ Rows wait in a lane for each partition, in order. A lane hands the client one ba
 then, so that under load one acknowledgement answers for many. The client repeats a batch until a broker has it, under
 numbers by which brokers know repeats: so a batch is never written twice, nor after one that came later, and a batch
 that nobody answered stays where it is, in front of what came after it, however long the broker is away. Whoever waits
-for it is told after a while that it is not known. Only a refusal ends a batch: then the client begins anew under other
-numbers, for the old ones have a gap.
+for it is told after a while that it is not known. Only a refusal ends a batch, or that nobody leads its partition for
+REQUEST_MS: then the client begins anew under other numbers, for the old ones have a gap.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ FORMAT = "1"
 JOURNAL, KEYS, SET_ASIDE, CONTROL, INGRESS = "journal", "keys", "set-aside", "control", "ingress"
 AUDIT = "audit"
 SCORES = "scores"
-DECISIONS = "decisions"
+DECISIONS, VERDICTS = "decisions", "verdicts"
+"""Logs that one process at a time writes, see `KafkaDecisions`."""
 DUTY = "duty"
 """Nobody writes to it: whom a consumer group gives its one partition has the duty, see `KafkaDuty`."""
 BUILT = ("ledgers", "registers", "claims")
@@ -258,7 +259,7 @@ def _standing(place: KafkaPlace, parts: int, set_aside_days: int, ingress: Seque
         _Topic(place.topic(AUDIT), 1, kept),
         _Topic(place.topic(SCORES), parts, _compacted(MAX_MESSAGE_BYTES, GONE_MS)),
         _Topic(place.topic(DUTY), 1, passing),
-        _Topic(place.topic(DECISIONS), 1, passing | large | decided),
+        *(_Topic(place.topic(name), 1, passing | large | decided) for name in (DECISIONS, VERDICTS)),
         *(_Topic(place.topic(f"{INGRESS}.{source}"), parts, passing | large) for source in ingress),
     ]
 

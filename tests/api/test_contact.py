@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 
 from tests.api.serving import Server, track
+from touchbook.api import contact
+from touchbook.contacting import Candidate
+from touchbook.streams.contacting import Answer, Answers, Asked
+from touchbook.wiring import Book
 
 POLICY = """
 policy: 1
@@ -196,6 +203,97 @@ def test_the_context_says_when_a_channel_is_free_again(server: Server) -> None:
         "next": min(one["until"] for one in held),
     }
     assert context["video" if "video" in context else "sms"]["allowed"] is False
+
+
+def test_a_build_of_an_earlier_version_that_knows_no_contacts_says_what_to_do(server: Server) -> None:
+    with sqlite3.connect(server.book.projections.file) as build:  # as the tables were before there were any
+        build.execute("DROP TABLE contacts")
+    build.close()
+    for answer in (ask(server), server.get("/v1/customers/user_id:42/context", role="channel")):
+        assert (answer.status_code, answer.json()["code"]) == (503, "projections_older")
+        assert "being made anew" in answer.json()["detail"]
+        assert int(answer.headers["retry-after"]) > 0
+    assert server.get("/v1/customers/user_id:42/timeline").status_code == 200
+
+
+def test_decisions_stand_under_the_channel_that_was_asked_for(server: Server) -> None:
+    first, no_channel = reserved(server, channel="sms"), reserved(server, channel="a\nb")
+    assert ask(server, "confirm", reservation=first["id"]).status_code == 200
+    assert ask(server, "release", reservation=no_channel["id"]).status_code == 200
+    reserved(server, channel="video")
+    server.settle()
+    items = server.get("/v1/customers/user_id:42/timeline?noise=true&limit=500").json()["items"]
+    assert [(one["type"], one["channel"]) for one in items if one["type"].startswith("contact_")] == [
+        ("contact_suppressed", "video"),
+        ("contact_released", "unknown"),
+        ("contact_confirmed", "sms"),
+        ("contact_reserved", "unknown"),
+        ("contact_reserved", "sms"),
+    ]
+    of_sms = server.get("/v1/customers/user_id:42/timeline?noise=true&channel=sms").json()["items"]
+    assert [one["type"] for one in of_sms] == ["contact_confirmed", "contact_reserved"]
+
+
+def test_answers_are_counted_by_source_and_decision(server: Server) -> None:
+    for _ in range(4):
+        reserved(server)
+    ask(server, items=[{**ASKED, "channel": "video"}, {**ASKED, "ref": "user_id:nobody"}])
+    counted = {
+        (sample.labels["source"], sample.labels["decision"]): sample.value
+        for family in server.book.metrics.collect()
+        for sample in family.samples
+        if sample.name == "touchbook_contact_decisions_total"
+    }
+    (source,) = {source for source, _ in counted}
+    assert {decision: int(number) for (_, decision), number in counted.items()} == {
+        "reserved": 3,
+        "deferred": 1,
+        "suppressed": 1,
+        "customer_unknown": 1,
+    }
+    assert source == "web-shop"
+
+
+def test_an_answer_that_goes_out_in_one_piece_has_every_header_of_the_others(server: Server) -> None:
+    answer, other = ask(server), server.get("/v1/customers/user_id:42/context", role="channel")
+    apart = {"date", "content-length", "server", "etag"}
+    assert {name: answer.headers[name] for name in answer.headers if name not in apart} == {
+        name: other.headers[name] for name in other.headers if name not in apart
+    }
+
+
+def test_who_asks_alone_is_decided_at_once_and_those_who_come_thick_and_fast_share_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(contact, "GATHER_SECONDS", 0.5)
+    looks: list[int] = []
+
+    class Knows:
+        def reserve(self, asked: Sequence[Asked]) -> Future[Answers]:
+            looks.append(len(asked))
+            told: Future[Answers] = Future()
+            told.set_result([Answer("reserved", one.candidate.id, {}) for one in asked])
+            return told
+
+    async def story() -> None:
+        deciding = contact.Deciding(cast(Book, SimpleNamespace(contacting=Knows())))
+
+        async def ask(number: int, after: float = 0.0) -> None:
+            await asyncio.sleep(after)
+            one = Asked("a", Candidate(f"c-{number}", "email", "offer"), "crm")
+            (answer,) = await deciding.reserve([one])
+            assert isinstance(answer, Answer)
+            assert answer.id == f"c-{number}"
+
+        for number in range(3):
+            await ask(number)
+        assert looks == [1, 1, 1]
+        await asyncio.gather(ask(3), ask(4), *(ask(5 + n, n / 100) for n in range(1, 21)))
+
+    asyncio.run(story())
+    assert sum(looks) == 25
+    assert looks[3] == 2
+    assert len(looks) < 8  # each by himself they would be 24
 
 
 def test_an_erasure_takes_his_decisions_along(server: Server) -> None:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import httpx
 import pytest
+from httpx import ASGITransport
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.books import a_book
+from touchbook import wiring
+from touchbook.api.app import create_app
 from touchbook.api.forwarding import HANDED_ON, HandedOn
 from touchbook.api.problems import Failures
+from touchbook.cli.serve import running
 from touchbook.errors import NoDecider
 from touchbook.settings import Settings, settings_from
+from touchbook.wiring import open_book
 
 PATH = "/v1/contact:reserve"
 SETTINGS: Settings = settings_from(max_request=1_000)
@@ -183,3 +190,49 @@ def test_a_url_to_reach_a_replica_at_is_a_host_and_a_port(url: str) -> None:
         settings_from(advertise=url)
     for fine in ("http://10.0.0.7:8750", "https://touchbook-1.example.test", "http://[::1]:8750"):
         assert settings_from(advertise=fine).advertise == fine
+
+
+def test_connections_to_the_process_that_decides_end_with_the_application(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the three routes has its own; closed again, or where it handed nothing on, nothing happens."""
+    made: list[httpx.AsyncClient] = []
+
+    class Known(httpx.AsyncClient):
+        def __init__(self, **given: object) -> None:
+            made.append(self)
+            super().__init__(**given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("touchbook.api.forwarding.httpx.AsyncClient", Known)
+    with a_book(tmp_path) as book:
+        app = create_app(replace(book, contact_elsewhere=lambda: "http://127.0.0.1:1"))
+        key = book.control.create_key("channel", "shop", "email")[1]
+
+        async def life() -> None:
+            async with app.router.lifespan_context(app):
+                client = ASGITransport(app)
+                request = httpx.Request(
+                    "POST", f"http://here{PATH}", content=b"{}", headers={"Authorization": f"Bearer {key}"}
+                )
+                answer = await client.handle_async_request(request)
+                assert answer.status_code == 503
+                assert [one.is_closed for one in made] == [False]
+            assert [one.is_closed for one in made] == [True]
+
+        asyncio.run(life())
+
+
+def test_a_server_that_stops_ends_what_the_application_holds(tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    async def aclose(self: HandedOn) -> None:
+        ended.append("closed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HandedOn, "aclose", aclose)
+        patch.setattr(
+            wiring, "open_book", lambda settings: replace(open_book(settings), contact_elsewhere=nobody)
+        )
+        with running(settings_from(data=tmp_path, port=0, clock=False)):
+            assert ended == []
+    assert ended != []

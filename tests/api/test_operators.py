@@ -5,11 +5,13 @@ import sqlite3
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.serving import Server, chat, problem_of, track
 from touchbook.api import models
 from touchbook.projections.fold import Folder, projection_version
+from touchbook.projections.watch import Watch
 from touchbook.schemas.catalogue import CATALOGUE, Catalogue
 from touchbook.schemas.mapping import Mapping
 from touchbook.schemas.touchpoint import Identifier
@@ -176,6 +178,11 @@ def test_the_lag_is_what_reads_do_not_show_yet(server: Server) -> None:
     server.book.follower.stop()
     server.http.post("/v1/events", json=[chat(), chat()], headers=server.as_("publish"))
     assert metrics_of(server)["touchbook_lag_touchpoints entries"] == 2
+
+
+def test_how_many_wait_to_be_looked_at_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watch, "lag", property(lambda watch: 7 if watch is server.book.watch else 0))
+    assert metrics_of(server)["touchbook_watch_waiting"] == 7
 
 
 def test_all_metrics_are_ours(server: Server) -> None:

@@ -63,6 +63,7 @@ def test_simulate_tells_both_policies_side_by_side(shop: Shop, tmp_path: Path, a
     command = ("policy", "simulate", file, "--data", shop.data, "--from", "2020-01-01")
     if as_json:
         told = answer(*command)
+        assert told["policies"] == {"candidate": ["standard-1"], "live": ["standard-1"]}
         assert told["live"]["messages"]["deferred"] == 0
         assert told["candidate"]["messages"]["reserved"] == told["live"]["messages"]["reserved"] > 0
         assert told["customers"] == sum(tier["customers"] for tier in told["tiers"]) > 0

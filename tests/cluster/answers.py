@@ -122,9 +122,14 @@ def of_one(desk: Desk, ref: str, days: Sequence[str]) -> dict[str, Any]:
             f"{root}/scores/{names[0]}/explain",
             **{"at": days[0], "with": "complaint:1", **({"without": timeline[0]["key"]} if timeline else {})},
         ),
+        "requests": [without_running_clock(one) for one in desk.pages(f"{root}/requests")],
         "buying": {day: desk.get(f"{root}/buying", at=day) for day in days},
         "interests": {day: desk.get(f"{root}/interests", at=day) for day in days},
     }
+
+
+def without_running_clock(turn: Any) -> Any:
+    return {name: value for name, value in turn.items() if not (turn["open"] and name.endswith("seconds"))}
 
 
 def scores_of(desk: Desk, refs: Sequence[str], day: str, at_once: int = 200) -> list[Any]:

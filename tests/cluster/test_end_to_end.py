@@ -13,14 +13,18 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.books import event
+from tests.books import NOON, event
 from tests.cli.commands import answer
-from tests.cluster.answers import differences
-from tests.cluster.both import Both, Streamed
+from tests.cluster.answers import Desk, cleared, differences, scores_of
+from tests.cluster.both import DAYS, Both, Streamed
+from tests.desk.pages import words_of
+from tests.desk.signed import token_of
 from tests.projections.histories import samples
+from tests.servers.clickhouse import ClickHouse
 from tests.streams.test_kafka_scores import records
+from touchbook.ledger import MILLISECONDS_A_DAY
 from touchbook.projections.backtest import FromLedgers, back_test
-from touchbook.schemas.times import day_number
+from touchbook.schemas.times import day_number, rfc3339
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 Event = dict[str, Any]
@@ -196,6 +200,38 @@ def test_a_stream_that_is_resumed_at_every_place_at_any_replica_tells_the_rest(s
         assert len({item["id"] for _, _, item in rest.events}) == len(ids) - place
 
 
+def test_while_clickhouse_does_not_answer_replicas_tell_how_everybody_stands_and_what_to_know_before_speaking(
+    shapes: Both, clickhouse_server: ClickHouse
+) -> None:
+    """Also of what is new since they were asked last."""
+    people = [f"quiet-{number}" for number in range(5)]
+    for id, said in enumerate(["tea", "a cracked cup", "tea", "delivery on Sundays"]):
+        shapes.cloudevents(
+            [event("page_viewed", {"topic": said}, who=who, id=f"{who}-{id}", days_ago=id) for who in people]
+        )
+        shapes.settled()
+        clickhouse_server.pause()
+        try:
+            told = [[_at_hand(desk, people) for desk in (*shapes.desks, shapes.desk)] for _ in "twice"]
+        finally:
+            clickhouse_server.resume()
+        assert told[0] == told[1]
+        assert [one["last_topics"][0]["topic"] for one in told[0][2]["contexts"]] == ["tea"] * len(people)
+        for replica in told[0][:2]:
+            assert not list(differences(replica, told[0][2]))[:5]
+
+
+def _at_hand(desk: Desk, people: list[str]) -> Any:
+    refs = [f"user_id:{who}" for who in people]
+    told = {
+        "contexts": [desk.get(f"/v1/customers/{ref}/context", purpose="offer") for ref in refs],
+        "scores": [desk.get(f"/v1/customers/{ref}/scores") for ref in refs],
+        "batch": scores_of(desk, refs, DAYS[0]),
+    }
+    ids = [one["customer"] for one in told["contexts"]]
+    return cleared(told, dict(zip(ids, people, strict=True)))
+
+
 @pytest.mark.thorough
 def test_who_is_erased_is_erased_everywhere_and_may_return(shapes: Both) -> None:
     who = {"user_id": "gone", "anonymous_id": "a-gone", "email": "gone@example.test"}
@@ -256,6 +292,55 @@ def unnamed(found: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
+def test_the_desk_of_every_replica_shows_a_customer_as_that_of_one_machine(shapes: Both) -> None:
+    said = (
+        {"traits": {"name": "Olga Seen"}},
+        {"order_id": "seen-1"},
+        {"text": "It broke.", "case_id": "seen-2"},
+    )
+    for place, (type, data) in enumerate(
+        zip(("identified", "order_placed", "complaint_raised"), said, strict=True)
+    ):
+        shapes.cloudevents([event(type, data, who="seen", id=f"seen-{place}", days_ago=9 - place)])
+    shapes.settled()
+
+    def shown(desk: Desk) -> list[str]:
+        """The page, a why, what the timeline brings, and whom the search finds."""
+        here = str(desk.http.base_url).rstrip("/")
+        with httpx.Client(base_url=here, headers={"Origin": here}, timeout=60) as agent:
+            assert agent.post("/desk/sign-in", data={"key": desk.agent}).status_code == 303
+            agent.headers["X-CSRF-Token"] = token_of(agent)
+            path = f"/desk/customers/{desk.card(('user_id', 'seen'))['customer']}"
+            answers = [
+                agent.get(f"{path}{more}") for more in ("", "/scores/trust", "/timeline?f=1", "/lines")
+            ]
+            answers += [
+                agent.post("/desk/find", data={"q": "olga s"}),
+                agent.post("/desk/find", data={"q": "seen-1"}),
+            ]
+            assert [one.status_code for one in (*answers, agent.get("/desk/overview"))] == [200] * 7
+            return [words_of(one.text) for one in answers]
+
+    one = shown(shapes.desk)
+    assert all(text in one[0] for text in ("Olga Seen", "It broke.", "seen-1"))
+    assert all("Olga" in found for found in one[-2:])
+    shapes.replicas[0].until(lambda: [shown(desk) for desk in shapes.desks] == [shown(shapes.desk)] * 2)
+
+
+def test_a_policy_is_simulated_as_on_one_machine(shapes: Both, tmp_path: Path) -> None:
+    shapes.settled()
+    file = tmp_path / "policy.yaml"
+    standard = (resources.files("touchbook") / "policies" / "standard.yaml").read_text("utf-8")
+    file.write_text(standard.replace("hold: 15m", "caps: [{name: never, most: 0, window: 1d}]", 1))
+    asked = ("policy", "simulate", file, "--from", "2025-01-01", "--data")
+    many = answer(*asked, tmp_path / "own", env=shapes.machines.environment)
+    alone = answer(*asked, shapes.book.settings.data)
+    assert alone["candidate"] != alone["live"]
+    for told in (many, alone):
+        told["most_changed"] = sorted((one["live"], one["candidate"]) for one in told["most_changed"])
+    assert many == alone
+
+
 def test_a_worker_tells_that_nothing_is_behind(shapes: Both) -> None:
     shapes.settled()
     for replica in shapes.replicas:
@@ -292,3 +377,28 @@ def test_the_topic_of_scores_says_how_a_replica_lists_everybody(shapes: Both) ->
         }
 
     shapes.replicas[0].until(lambda: len(found := listed()) > 3 and told() == found)
+
+
+def test_response_times_are_those_of_one_machine(shapes: Both) -> None:
+    waits = {"asks-1": 30, "asks-2": 210, "asks-3": 6_000}
+    for who, seconds in waits.items():
+        for role, after in (("customer", 0), ("bot", seconds), ("agent", 2 * seconds)):
+            data = {"thread": who, "text": "Where is it?", "actor": {"kind": role}}
+            ago = 3 - after / 86_400
+            shapes.cloudevents(
+                [event("chat_message_sent", data, who=who, days_ago=ago, id=f"{who}-{role}", channel="video")]
+            )
+    shapes.settled()
+    span = [rfc3339(NOON + days * MILLISECONDS_A_DAY) for days in (-400, 1)]
+
+    def told(desk: Desk) -> Any:
+        found = desk.get("/v1/metrics/response", by="channel", **dict(zip(("from", "to"), span, strict=True)))
+        return {**found, "as_of": None}  # when it was counted, by each for itself
+
+    def of_chats(desk: Desk) -> Any:
+        return next((one for one in told(desk)["all"] if one["of"] == "video"), {"n": 0})
+
+    desks = [*shapes.desks, shapes.desk]
+    shapes.replicas[0].until(lambda: all(of_chats(desk)["n"] == len(waits) for desk in desks))
+    assert [of_chats(desk)["median_seconds"] for desk in desks] == [210] * len(desks)
+    shapes.replicas[0].until(lambda: all(told(desk) == told(shapes.desk) for desk in shapes.desks))

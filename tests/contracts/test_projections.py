@@ -220,6 +220,8 @@ def test_messages_come_by_thread_in_order_of_time(store: Projections) -> None:
             ("a", 3),
             ("b", 1),
         ]
+        assert [one.thread for one in reader.messages([ANN], ["b", "none"])] == ["b"]
+        assert not reader.messages([ANN], [])
 
 
 def test_a_message_tells_who_wrote_it_and_whether_it_closes_its_thread(store: Projections) -> None:
@@ -562,6 +564,8 @@ def test_touchpoints_are_counted_by_the_minute_they_were_recorded_in_and_by_chan
     ]
     store.write(changes(*rows[:2]), 0, nth(2))
     store.write(changes(rows[2]), nth(2), nth(3))
+    ours = entry("k4", 9, position=nth(4), recorded_at=DAY * 9, source="touchbook")
+    store.write(changes(ours), nth(3), nth(4))  # what the server says itself is nothing that came in
     with store.reading() as reader:
         assert reader.minutes(0) == [(DAY * 9 // minute, "web", 2), (DAY * 9 // minute + 1, "store", 1)]
         assert reader.minutes(DAY * 9 // minute + 1) == [(DAY * 9 // minute + 1, "store", 1)]
@@ -570,7 +574,7 @@ def test_touchpoints_are_counted_by_the_minute_they_were_recorded_in_and_by_chan
         yield changes(rows[0]._replace(type="erased"), rows[1]._replace(type="erased"))
 
     before = minutes_of(store)
-    store.erase([ANN], again, nth(3), nth(4))
+    store.erase([ANN], again, nth(4), nth(5))
     assert minutes_of(store)[:1] == before[:1], "what was recorded was recorded"
 
 

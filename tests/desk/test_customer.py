@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.api.serving import Server
 from tests.books import NOON, event, publish
 from tests.desk.pages import items_of, part_of, words_of
 from tests.desk.signed import signed_in, with_marta
 from touchbook.api.desk.channel_words import channel_words
-from touchbook.api.desk.matters import matters_of
+from touchbook.api.desk.matters import Matter, _unanswered, _waiting, matters_of, owed_to
+from touchbook.api.desk.pages import Desk
 from touchbook.api.desk.who import masked
+from touchbook.contact import CHANNELS
+from touchbook.errors import StoreUnavailable
 from touchbook.ledger import MILLISECONDS_A_DAY, day_of
-from touchbook.policy import Policies
+from touchbook.policy import Policies, Usual
 from touchbook.projections.situation import situation_of
-from touchbook.registers import Setting, ThreadMessage, open_requests, values_of
+from touchbook.registers import OpenRequest, Setting, ThreadMessage, open_requests, values_of
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.wiring import now
 
@@ -267,6 +272,50 @@ def test_a_request_is_late_after_what_its_channel_lets_one_expect() -> None:
     assert (chat.due - NOON, mail.due - NOON) == (0, HOUR)
 
 
+def matters_plainly(requests: Sequence[OpenRequest]) -> list[Matter]:
+    """Of requests alone: who waits stands by himself, and all whom we gave up together."""
+    owed = {one.touchpoint: owed_to(one, STANDARD) for one in requests}
+    silent = [one for one in requests if (due := owed[one.touchpoint]) is not None and due.ignored_at <= NOON]
+    found = [_waiting(one, owed[one.touchpoint], NOON) for one in requests if one not in silent]
+    return [*found, *([_unanswered(silent)] if silent else [])]
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.sampled_from(["email", "web_chat", "store"])), max_size=30))
+def test_of_many_requests_each_is_told_once_as_it_would_be_alone(asked: list[tuple[int, str]]) -> None:
+    requests = open_requests([message(f"t{n}", hours, channel=by) for n, (hours, by) in enumerate(asked)])
+    assert matters_of([], requests, STANDARD, NOON) == matters_plainly(requests)
+
+
+def test_a_page_is_told_before_the_watch_has_looked_and_nothing_is_usual_till_then(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_yet() -> dict[str, Usual]:
+        raise StoreUnavailable("the watch has not looked yet")
+
+    desk, usual = Desk(server.book), {"case:opened": Usual(3, HOUR)}
+    monkeypatch.setattr(server.book.watch, "stays", nothing_yet)
+    assert desk.usual_stays(NOON) == {}
+    monkeypatch.setattr(server.book.watch, "stays", lambda: usual)
+    assert desk.usual_stays(NOON) == usual
+    monkeypatch.setattr(server.book.watch, "stays", nothing_yet)
+    assert (desk.usual_stays(NOON), desk.usual_stays(NOON + HOUR)) == (usual, {})
+
+
+def test_channels_of_which_the_same_is_said_are_told_together_each_once(
+    server: Server, agent: httpx.Client
+) -> None:
+    who = {"user_id": "alike"}
+    said(server, told("preference_changed", {"channels": ["email"]}, 20, who=who))
+    banner = part_of(page(agent, server.book.customers.find("user_id:alike").id), "now")
+    found = re.search(r'<div data-purpose="offer".*?</div>', banner, flags=re.DOTALL)
+    assert found is not None
+    rows = re.findall(r'<li class="nay">.*?<b>(.*?)</b>', found[0], flags=re.DOTALL)
+    assert rows[0] == "E-mail"
+    others = {channel_words(name, "en") for name in CHANNELS if name != "email"}
+    assert sorted(", ".join(rows[1:]).lower().split(", ")) == sorted(name.lower() for name in others)
+    assert len(rows) == 2
+
+
 def test_the_banner_says_what_waits_and_each_line_leads_to_its_touchpoint(
     server: Server, agent: httpx.Client, marta: str
 ) -> None:
@@ -330,7 +379,7 @@ def answers_for(banner: str, purpose: str) -> dict[str, str]:
     rows = re.findall(
         r'<li class="(yes|nay)">.*?<b>(.*?)</b><span>(.*?)</span></li>', found[0], flags=re.DOTALL
     )
-    return {name: words_of(why) for _, name, why in rows}
+    return {name[0].upper() + name[1:]: words_of(why) for _, names, why in rows for name in names.split(", ")}
 
 
 def test_each_purpose_has_its_answer_for_every_channel_with_the_reason(

@@ -23,6 +23,8 @@ from tests.desk.signed import with_marta
 ARTICLE = re.compile(
     r'<article class="([^"]*)" id="tp-(\w+)" data-keys="([^"]*)" data-at="(-?\d+)".*?</article>', re.S
 )
+CLOCK = re.compile(r'(?<=role="timer")[^<]*')
+"""What goes on between two looks."""
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">"\'{{ 7*7 }}'
 EVERYTHING = {"f": "1"}
 ROOT = Path(__file__).parents[2]
@@ -188,6 +190,34 @@ def test_what_lies_together_is_told_together(server: Server, agent: httpx.Client
     survey = article(page, "Survey answer")
     assert '<i class="hit">1</i>' in survey
     assert words_of(survey).count("Nobody answers. I asked three times.") == 1
+
+
+def test_a_card_that_is_remembered_is_the_card_told_anew(serve: Any) -> None:
+    server = serve(desk_zone="Asia/Tokyo")
+    chat = {"thread": "t-1", "channel": "web_chat"}
+    survey = happened("survey_answered", "ada", 0.4, survey="support", csat=2, comment="Slow")
+    acts = [
+        happened("page_viewed", "ada", 3, name="Home"),
+        happened("order_placed", "ada", 2, order_id="O-1", total=100, currency="EUR"),
+        happened("chat_message_sent", "ada", 1.5, text="Where is it?", **chat),
+        happened("promise_made", "ada", 1.4, promise_id="P-1", what="deliver", due="2026-11-25T12:00:00Z"),
+        survey,
+        happened("promise_broken", "ada", 0.3, promise_id="P-1", order_id="O-1"),
+        happened("feedback_acknowledged", "ada", 0.25, feedback_id=survey["id"]),
+        happened("message_sent", "ada", 0.2, text="On its way", actor={"kind": "agent"}, **chat),
+        happened("identified", "ada", 0.1, traits={"name": "Ada Vale"}),
+        happened("chat_message_sent", "ada", 0.001, text="Thanks", thread="t-2", channel="web_chat"),
+    ]
+    with acting(server) as english, acting(server, **{"Accept-Language": "ru"}) as russian:
+        for act in acts:
+            recorded(server, act)
+            server.settle()
+            path = path_of(server, "user_id:ada")
+            for client in (english, russian):
+                shown = [run(client, path, **EVERYTHING) for _ in range(2)]
+                server.book.customers.lately.clear()
+                anew = run(client, path, **EVERYTHING)
+                assert {CLOCK.sub("", one) for one in shown} == {CLOCK.sub("", anew)}
 
 
 def test_the_same_in_russian(server: Server) -> None:

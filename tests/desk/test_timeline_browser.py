@@ -252,6 +252,20 @@ def test_a_broken_connection_loses_nothing_and_says_so(server: Server, open_desk
     expect(page.locator("#feed .none")).to_be_visible(timeout=9_000)  # read as soon as it can be
 
 
+def test_a_gap_that_the_stream_outlived_ends_with_it(server: Server, open_desk: Open) -> None:
+    page = open_desk(
+        server, path_of(server, "user_id:many") + "?f=1", forgiven=("ERR_", "Failed to fetch", "sse")
+    )
+    until(page, CONNECTED)
+    page.context.set_offline(True)
+    expect(page.locator(".offline")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.locator(".offline")).to_be_hidden(timeout=9_000)
+    just(server, "complaint_raised", {"text": "After the gap"}, who="many")
+    expect(page.locator("#feed .tp").first).to_contain_text("After the gap")
+    expect(page.locator("#feed blockquote", has_text="After the gap")).to_have_count(1)
+
+
 def test_filters_are_in_the_address_and_go_back(server: Server, open_desk: Open) -> None:
     path = path_of(server)
     page = open_desk(server, path)

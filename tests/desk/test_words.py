@@ -127,6 +127,17 @@ def test_a_clock_says_seconds_then_minutes_then_days() -> None:
     assert EN.duration(25 * MINUTE) == "25 min"
 
 
+def test_a_length_that_does_not_run_leaves_out_what_is_nought() -> None:
+    for lasting, english, russian in (
+        (4_900, "4 s", "4 с"),
+        (25 * MINUTE, "25 min", "25 мин"),
+        (24 * HOUR, "24 h", "24 ч"),
+        (26 * HOUR + 10 * MINUTE, "26 h 10 min", "26 ч 10 мин"),
+        (3 * DAY, "3 days", "3 дня"),
+    ):
+        assert (EN.length(lasting), RU.length(lasting)) == (english, russian)
+
+
 def test_numbers_and_points_have_true_minus_signs_and_each_languages_marks() -> None:
     assert (EN.number(1_234_567), RU.number(1_234_567)) == ("1,234,567", "1\u202f234\u202f567")
     assert (EN.number(-3), RU.number(2.5)) == ("−3", "2,5")

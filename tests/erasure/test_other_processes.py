@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from tests.books import a_book, event, folded, publish
 from touchbook.errors import CustomerUnknown, Refused
+from touchbook.ledger import day_of
 from touchbook.settings import settings_from
 from touchbook.streams import erasure, rebuild
 from touchbook.wiring import Book, open_book
@@ -91,3 +93,50 @@ def test_the_receipt_says_where_the_list_lies_whatever_directory_one_was_in(
         kept = erased(book, "user_id:ann")["destroyed_list"]["file"]
 
     assert kept == str(tmp_path / "data" / "destroyed-keys.txt")
+
+
+class Interrupted:
+    """A look in which something else happens while claims are read."""
+
+    def __init__(self, reader: Any, meanwhile: Callable[[], None]) -> None:
+        self._reader, self._meanwhile = reader, meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def claims(self, *given: Any) -> Any:
+        found = self._reader.claims(*given)
+        self._meanwhile()
+        return found
+
+
+def test_nothing_of_whom_another_process_erased_stays_in_memory_or_is_told(tmp_path: Path) -> None:
+    with a_book(tmp_path) as book, another_process(tmp_path) as other:
+        walks_of_ann_and_bob(book)
+        customers, told = other.customers, []
+        customers.forgets(lambda: told.append("all"))
+        customers.forgets(lambda: told.append("here"), only_here=True)
+        ann, bob = (customers.find(f"user_id:{who}") for who in ("ann", "bob"))
+        at = day_of(other.now())
+        customers.standing(ann, at)
+        customers._who.clear()  # so that who is asked for below is looked up
+        customers._links.clear()
+        told.clear()
+
+        def meanwhile() -> None:
+            erased(book, "user_id:ann")
+            with ThreadPoolExecutor(1) as thread:  # a look of its own
+                assert thread.submit(customers.find, "user_id:bob").result(30).id == bob.id
+
+        with other.projections.reading() as reader:
+            before: Any = Interrupted(reader, meanwhile)
+            assert customers.behind(before, {ann.id})[ann.id].ids == ann.ids, "it is the look of before"
+
+        memories = (
+            customers._who, customers._links, customers._resolutions, customers._standings, customers._topics,
+            customers.lately, customers._recalled,
+        )  # fmt: skip
+        assert "ann" not in "".join(repr(list(one._values.items())) for one in memories)
+        assert set(told) == {"all"}
+        with pytest.raises(CustomerUnknown):
+            customers.find("user_id:ann")

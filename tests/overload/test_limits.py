@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from touchbook.api.limits import MOST_WORK, REQUEST, Place, Rates, Room
+from touchbook.api.limits import (
+    MOST_WORK,
+    PLACES,
+    PLACES_WITH_BROKERS,
+    REQUEST,
+    Place,
+    Rates,
+    Room,
+    places_of,
+)
 from touchbook.errors import Overloaded, Refused
+from touchbook.settings import settings_from
 from touchbook.streams.control import AccessKey
 
 DELAY = 0.5
@@ -73,6 +85,54 @@ def test_whatever_a_server_can_do_those_let_in_wait_about_the_delay_and_it_is_ne
     assert max(settled) <= 2 * max(DELAY, 2 * takes)
     assert idle <= 0.2 * clock.now + takes
     assert room.most <= MOST_WORK
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(150, 480), st.integers(100, 400), st.randoms(use_true_random=False))
+def test_brokers_that_stall_and_then_answer_all_who_came_turn_nobody_away_at_a_thousand_a_second(
+    longest: int, size: int, chance: Random
+) -> None:
+    """Stalls of up to so many milliseconds, less than the delay, one after another."""
+    assert _turned_away(PLACES_WITH_BROKERS, lambda: chance.randint(longest // 3, longest), size) == 0
+
+
+def test_a_long_wait_behind_little_halves_what_is_let_in_and_a_shorter_one_changes_nothing() -> None:
+    clock = Clock()
+    room = Room(10, DELAY, clock=clock)
+    before = room.most
+    for waits, most in ((0.9 * DELAY, before), (10 * DELAY, before // 2), (0.9 * DELAY, before // 2)):
+        place = room.take(100)
+        clock.now += waits
+        place.leave()
+        assert room.most == most
+
+
+def _turned_away(places: int, stall: Callable[[], int], size: int) -> int:
+    """Singles, one a millisecond for five seconds; after each stall all that are in the room are answered."""
+    room, inside, refused, answered_at = (
+        Room(places, DELAY, clock=(clock := Clock())),
+        list[Place](),
+        0,
+        stall(),
+    )
+    for now in range(5_000):
+        clock.now = now / 1_000
+        if now == answered_at:
+            answered_at = now + stall()
+            while inside:
+                inside.pop(0).leave()
+        if room.full():
+            refused += 1
+        else:
+            inside.append(room.take(size))
+    return refused
+
+
+def test_a_replica_lets_more_publish_at_a_time_unless_settings_say_otherwise() -> None:
+    cluster = {"journal": "kafka://127.0.0.1:9092", "projections": "clickhouse://127.0.0.1/touchbook"}
+    assert places_of(settings_from()) == PLACES
+    assert places_of(settings_from(**cluster)) == PLACES_WITH_BROKERS
+    assert {places_of(settings_from(**more, max_in_flight=0)) for more in ({}, cluster)} == {0}
 
 
 def test_one_that_waits_on_purpose_says_nothing_about_the_delay() -> None:

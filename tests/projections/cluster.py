@@ -155,7 +155,9 @@ class Workers:
         return sum(1 for _ in self.entries(subjects, filters, None, up_to=up_to))
 
     def minutes(self, since: int) -> list[tuple[int, str, int]]:
-        counted = Counter((row[3] // 60_000, row[7]) for row in self.entries_by_key.values())
+        counted = Counter(
+            (row[3] // 60_000, row[7]) for row in self.entries_by_key.values() if row[8] != "touchbook"
+        )
         return sorted((*name, number) for name, number in counted.items() if name[0] >= since)
 
     def causes(self, from_at: int, to_at: int) -> list[tuple[str | None, int]]:
@@ -329,8 +331,8 @@ class ClusterProjections:
     def version(self) -> str:
         return self.replica.projections.version()
 
-    def touched_since(self, position: int) -> tuple[set[str] | None, int]:
-        return self.replica.projections.touched_since(position)
+    def touched_since(self, position: int, decisions: bool = True) -> tuple[set[str] | None, int]:
+        return self.replica.projections.touched_since(position, decisions)
 
     def digest(self) -> dict[str, str]:
         return self.replica.projections.digest()

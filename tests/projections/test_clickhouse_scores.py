@@ -16,12 +16,14 @@ from tests.projections.clickhouses import build, engine
 from tests.rules.test_scoring import CARDS, ON, WORKED, any_card_and_ledger, card_of, visits, worked
 from tests.scorecards.ledger_tables import folded
 from tests.scorecards.test_backtest import random_events
+from tests.servers.process import free_port
+from touchbook.errors import StoreUnavailable
 from touchbook.ledger import Ledger, merged
 from touchbook.positions import position_in
 from touchbook.projections.backtest import Standing, back_test
 from touchbook.projections.changes import Changes
 from touchbook.projections.rows import Stretch
-from touchbook.projections.stores.clickhouse import Engine
+from touchbook.projections.stores.clickhouse import ClickHouse, Engine
 from touchbook.projections.stores.clickhouse_scores import ClickHouseScoring, scores
 from touchbook.projections.stores.clickhouse_store import ClickHouseStore
 from touchbook.scorecard import Saturating, Scorecard
@@ -66,7 +68,7 @@ def test_any_scorecard_agrees_with_the_fold(
     ledgers, card = Ledgers(engine, build), found[0][0][0]
     members = {f"c{place}": [ledger for _, ledger in one] for place, one in enumerate(found)}
     customers = [(name, [ledgers.put(ledger) for ledger in held]) for name, held in members.items()]
-    told = {row[0]: row[1:] for row in scores(engine, build, card, ON + days, customers, at_once=2)}
+    told = {row[0]: row[1:] for _, row in scores(engine, build, [card], ON + days, customers, at_once=2)}
     assert told == {name: folded(card, merged(held), ON + days) for name, held in members.items()}
 
 
@@ -76,7 +78,7 @@ def test_the_shipped_scorecards_give_the_worked_histories_their_numbers(
 ) -> None:
     ledgers = Ledgers(engine, build)
     customers = [(history, [ledgers.put(worked(history))]) for history in WORKED["expected"]]
-    told = {row[0]: [*row[1:4]] for row in scores(engine, build, CARDS[name], ON, customers)}
+    told = {row[0]: [*row[1:4]] for _, row in scores(engine, build, [CARDS[name]], ON, customers)}
     assert told == {history: expected[name] for history, expected in WORKED["expected"].items()}
 
 
@@ -86,7 +88,8 @@ def test_who_was_erased_or_never_seen_has_the_score_of_a_stranger(engine: Engine
     stays, goes = ledgers.put(ledger), ledgers.put(ledger)
     ledgers.erase(goes)
     told = {
-        row[0]: row[1:] for row in scores(engine, build, card, ON, [("a", [stays]), ("b", [goes]), ("c", [])])
+        row[0]: row[1:]
+        for _, row in scores(engine, build, [card], ON, [("a", [stays]), ("b", [goes]), ("c", [])])
     }
     assert told == {"a": folded(card, ledger, ON), "b": folded(card, {}, ON), "c": folded(card, {}, ON)}
 
@@ -96,7 +99,7 @@ def test_points_that_lie_as_far_below_zero_as_the_saturation_above_are_worth_not
 ) -> None:
     card = card_of(visits(weight=-1_000), value=Saturating(1_000))
     ledger: Ledger = {("visit", ON): (1, 0)}
-    ((_, *told),) = scores(engine, build, card, ON, [("ann", [Ledgers(engine, build).put(ledger)])])
+    ((_, (_, *told)),) = scores(engine, build, [card], ON, [("ann", [Ledgers(engine, build).put(ledger)])])
     assert tuple(told) == folded(card, ledger, ON)
     assert told[:2] == [-1_000, 0]
 
@@ -123,6 +126,19 @@ def test_a_back_test_by_sql_tells_what_the_fold_tells(engine: Engine, build: str
             assert found == expected
             assert sorted(told[1], key=customer_of) == sorted(told[0], key=customer_of)
             assert found["customers"] > 50
+
+
+def test_a_back_test_without_clickhouse_says_what_to_look_at() -> None:
+    away = ClickHouse.of(f"clickhouse://default@127.0.0.1:{free_port()}/away")
+    with a_book() as book:
+        publish(book, random_events(seed=1, people=2))
+        folded_book(book)
+        by_sql = ClickHouseScoring(away, "1-test-0000", CARDS["trust"], None, TODAY)
+        with (
+            book.projections.reading() as reader,
+            pytest.raises(StoreUnavailable, match=r"cannot be reached at .*look at its server"),
+        ):
+            back_test(reader, CARDS["trust"], None, TODAY, scoring=by_sql)
 
 
 def customer_of(one: Standing) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -549,6 +549,24 @@ class NoTimelines:
         raise AssertionError(f"asked the store of all machines for {name}")
 
 
+def at_hand(customers: Customers, ref: str) -> dict[str, Any]:
+    """Who he is, how he stands, and what to know before speaking to him: all that calls and models wait for."""
+    customer = customers.find(ref)
+    told = {
+        "card": customers.card(customer),
+        "scores": customers.scores(customer, TODAY),
+        "batch": list(customers.batch([(ref, TODAY), ("nobody", TODAY)])),
+        "buying": customers.buying(customer, TODAY),
+        "interests": customers.interests(customer, TODAY),
+        "contexts": [
+            [customers.context(customer, purpose, NOON, traits), customers.boundary(customer, purpose, NOON)]
+            for purpose in ("service", "offer")
+            for traits in (True, False)
+        ],
+    }
+    return cast(dict[str, Any], _without_versions(told))
+
+
 PEOPLE = ({"user_id": "u1"}, {"device": "d1"}, {"user_id": "u2"})
 talks = st.lists(
     st.tuples(st.integers(0, 400), st.sampled_from(PEOPLE), st.integers(0, 9), st.booleans()),
@@ -571,7 +589,7 @@ def talk(place: int, half_days: int, who: dict[str, str], topic: int, silent: bo
 
 @few
 @given(talks, st.integers(1, 40), st.booleans(), seeds)
-def test_context_is_told_without_asking_the_store_of_all_machines(
+def test_scores_and_context_are_told_without_asking_the_store_of_all_machines(
     drawn: list[tuple[int, dict[str, str], int, bool]], batch: int, erased: bool, seed: int
 ) -> None:
     """More touchpoints than are looked at, in any order of time, of customers who are one and of one who is erased and
@@ -600,9 +618,7 @@ def test_context_is_told_without_asking_the_store_of_all_machines(
             one.projections._timelines = lambda build: NoTimelines()
             customers = customers_of(book, one.projections)
             for id in by_name(book):
-                told = customers.context(customers.find(id), "service", NOON)
-                wanted = expected.context(expected.find(id), "service", NOON)
-                assert _without_versions(told) == _without_versions(wanted)
+                assert at_hand(customers, id) == at_hand(expected, id)
 
 
 def test_what_was_told_after_an_erasure_shows_though_newer_touchpoints_of_before_it_came_first() -> None:

@@ -105,7 +105,14 @@ def told_plainly(customers: Customers, customer: Customer, at: Day) -> dict[str,
         registers = reader.registers(customer.ids)
         waiting = list(waiting_plainly(reader.messages(customer.subjects)))
     requests = [
-        OpenRequest(those[0].thread, those[0].channel, those[0].occurred_at, len(those), those[0].key)
+        OpenRequest(
+            those[0].thread,
+            those[0].channel,
+            those[0].occurred_at,
+            len(those),
+            those[0].key,
+            those[0].purpose,
+        )
         for those in waiting
     ]
     rows = [(signal, day, count) for (signal, day), (count, _) in ledger.items() if day <= at]

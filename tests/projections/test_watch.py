@@ -11,7 +11,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, get_args
 
 import pytest
@@ -19,17 +19,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.books import NOON, a_book, event, folded, publish
-from tests.projections.histories import histories
+from tests.projections.histories import PEOPLE, histories, samples
 from touchbook.errors import Refused, ScorecardUnknown, StoreUnavailable
 from touchbook.ledger import day_of, merged
 from touchbook.projections import watch as watches
 from touchbook.projections import watching
 from touchbook.projections.stores import watch_file
 from touchbook.projections.stores.watch_file import Batch
+from touchbook.projections.touched import DECISIONS
 from touchbook.projections.watch import Watch
 from touchbook.projections.watched import Stood, TurnState
 from touchbook.registers import open_cases, open_requests, promises
+from touchbook.scorecard import Needs, ScorecardSet
 from touchbook.scoring import score_all
+from touchbook.streams.admission import OURS_ALONE, Publisher
+from touchbook.streams.control import OURS
 from touchbook.turns import turns_of
 from touchbook.verdicts import finished_stays, next_moment, usual_stays
 from touchbook.wiring import Book
@@ -136,7 +140,7 @@ def plain_matters(book: Book, customer: Any) -> Counter[tuple[str, int]]:
     )
 
 
-def same_as_asking_each(one: Watched) -> None:
+def same_as_asking_each(one: Watched, *, versions: bool = True) -> None:
     book, watch, day = one.book, one.watch, day_of(one.clock.now)
     scores = plain_scores(book, day)
     states = every_state(watch)
@@ -144,7 +148,7 @@ def same_as_asking_each(one: Watched) -> None:
     assert {state.at for state in states} <= {day}
     customers = {customer.id: customer for customer in everybody(book)}
     for state in states:
-        assert state.version == customers[state.customer].version
+        assert not versions or state.version == customers[state.customer].version
         found = Counter((one.kind, one.since) for one in state.matters)
         assert found == plain_matters(book, customers[state.customer])
     assert watch.of("0" * 32) is None
@@ -209,7 +213,7 @@ def same_tier_changes(one: Watched, today: int) -> None:
 def nobody_else(one: Watched, customers: set[str]) -> None:
     """Tables of what is so hold nobody who is no customer."""
     with closing(sqlite3.connect(one.path)) as file:
-        for table in ("customers", "ranked", "tier_changes", "turns", "stays"):
+        for table in ("customers", "counted", "ranked", "tier_changes", "turns", "stays"):
             there = {name.hex() for (name,) in file.execute(f"SELECT customer FROM {table}")}
             assert there <= customers, table
 
@@ -277,7 +281,10 @@ def killed_in_a_step(one: Watched, statement: int) -> None:
 def damage(one: Watched, number: int) -> None:
     one.watch.close()
     if one.path.exists():
-        with closing(sqlite3.connect(one.path)) as file:
+        with (
+            closing(sqlite3.connect(one.path)) as file,
+            suppress(sqlite3.DatabaseError),
+        ):  # it may be one already
             file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         size = one.path.stat().st_size
         if number % 2:
@@ -304,6 +311,7 @@ acts = st.builds(
 def small_pages() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(watching, "PAGE", 2)
+        patched.setattr(watching, "DAY_PAGE", 3)
         patched.setattr(watching, "LEFT_PAGE", 1)
         patched.setattr(watching, "MOST_TOUCHED", 3)
         yield
@@ -403,6 +411,108 @@ def mirrored(one: Watched) -> dict[str, tuple[dict[str, Stood], Counter[str]]]:
 
 def plain(scores: dict[str, Stood]) -> dict[str, tuple[int | None, str | None]]:
     return {name: stood[:2] for name, stood in scores.items() if stood.value is not None}
+
+
+# Decisions about contacting somebody
+
+
+@dataclass
+class Decide:
+    """One is recorded about somebody, known or not; `days_ago` may be before everything else."""
+
+    type: str
+    data: dict[str, Any]
+    who: dict[str, str]
+    days_ago: float
+
+    def do(self, one: Watched, events: list[dict[str, Any]]) -> None:
+        told = event(self.type, self.data, who=self.who, days_ago=self.days_ago, source=OURS)
+        publish(one.book, [told], Publisher(source=OURS))
+        if events and len(events) % 2:  # in one batch with what others say
+            publish(one.book, [events.pop()])
+        folded(one.book)
+
+
+decisions = st.builds(
+    lambda sample, *told: Decide(*sample, *told),
+    st.sampled_from([sample for sample in samples(ours=True) if sample[0] in DECISIONS]),
+    st.sampled_from(PEOPLE),
+    st.integers(0, 900).map(lambda halves: halves / 2),
+)
+
+
+def watched_anew(one: Watched) -> dict[str, Any]:
+    """What a watch that never looked before tells."""
+    path, one.path = one.path, one.path.with_name("anew.sqlite")
+    kept = one.watch
+    one.begin()
+    try:
+        one.told()
+        return {state.customer: replace(state, version="") for state in every_state(one.watch)}
+    finally:
+        one.watch._file.discard()
+        one.path, one.watch = path, kept
+
+
+@settings(max_examples=12, deadline=None)
+@given(histories(20), st.lists(st.one_of(acts, decisions, decisions), max_size=12))
+def test_decisions_about_contacting_customers_are_passed_over_and_change_nothing_that_is_told(
+    events: list[dict[str, Any]], happening: list[Act | Decide]
+) -> None:
+    with watched() as one, small_pages():
+        for act in happening:
+            act.do(one, events)
+        look_until_there(one)
+        one.clock.now += DAY
+        look_until_there(one)
+        same_as_asking_each(one, versions=False)
+        assert {
+            state.customer: replace(state, version="") for state in every_state(one.watch)
+        } == watched_anew(one)
+
+
+def decide(one: Watched, who: str, days_ago: float = 0) -> None:
+    data = {
+        "reservation": "r-1",
+        "for_channel": "email",
+        "purpose": "offer",
+        "holds_until": "2026-06-01T13:00:00Z",
+    }
+    Decide("contact_reserved", data, {"user_id": who}, days_ago).do(one, [])
+    one.watch._steps._hear()
+
+
+def test_who_was_decided_about_alone_waits_for_nobody_and_others_do() -> None:
+    assert set(OURS_ALONE) == DECISIONS
+    with watched() as one:
+        publish(one.book, [event("page_viewed", who=who, id=who, days_ago=1) for who in ("ann", "bo")])
+        folded(one.book)
+        one.told()
+        before = one.watch.states()
+        decide(one, "ann")
+        decide(one, "bo")
+        assert one.watch.lag == 0
+        assert (one.told().states(), one.watch.as_of) == (before, one.clock.now)
+        for who, days_ago in (("eve", 0.0), ("ann", 2.0)):  # somebody new; and seen earlier than ever
+            decide(one, who, days_ago)
+            assert one.watch.lag == 1
+            one.told()
+        same_as_asking_each(one, versions=False)
+
+
+def test_decisions_are_looked_at_where_a_scorecard_counts_them() -> None:
+    with watched() as one:
+        trust = replace(one.book.scorecards["trust"], needs=Needs("contact_reserved", 30))
+        one.book = replace(one.book, scorecards=ScorecardSet(one.book.scorecards | {"trust": trust}))
+        one.begin()
+        publish(one.book, [event("survey_answered", {"csat": 5}, who="ann", id="s")])
+        folded(one.book)
+        one.told()
+        decide(one, "ann")
+        assert one.watch.lag == 1
+        one.told()
+        same_as_asking_each(one, versions=False)
+        assert one.watch.states()[0].scores["trust"].value is not None
 
 
 def test_day_after_day_a_change_of_tier_is_told_of_its_own_day() -> None:

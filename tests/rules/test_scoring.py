@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ from touchbook.components import (
     Streak,
     decay_table,
 )
-from touchbook.ledger import Ledger, add, merged
-from touchbook.scorecard import Linear, Needs, Part, Saturating, Scorecard, Shares
+from touchbook.ledger import Ledger, LedgerRows, add, merged
+from touchbook.scorecard import Linear, Needs, Part, Saturating, Scorecard, ScorecardSet, Shares
 from touchbook.scorecard_files import load_scorecards
-from touchbook.scoring import Score, explain, most_points, rows_behind, score, score_all
+from touchbook.scoring import Mark, Marking, Score, explain, most_points, rows_behind, score, score_all
 
 CARDS = load_scorecards()
 WORKED: dict[str, Any] = yaml.safe_load(
@@ -264,6 +265,49 @@ def test_the_order_of_arrival_changes_nothing(found: tuple[Scorecard, Ledger], r
     rows = list(ledger.items())
     random.shuffle(rows)
     assert explain(dict(rows), card, ON) == explain(ledger, card, ON)
+
+
+def marks_of(ledger: Ledger, cards: ScorecardSet, on: int) -> list[Mark]:
+    found = {
+        card.name: (score(ledger, card, on), [tier for tier, _ in card.tiers]) for card in cards.values()
+    }
+    return [
+        (one.value, -1 if one.tier is None else tiers.index(one.tier), one.milli_points)
+        for _, (one, tiers) in sorted(found.items())
+    ]
+
+
+def rows_of(ledger: Ledger) -> LedgerRows:
+    return [(signal, day, count, total) for (signal, day), (count, total) in sorted(ledger.items())]
+
+
+shipped = st.tuples(
+    st.just(CARDS), st.lists(st.one_of(ledgers(SIGNALS, 60), ledgers(SIGNALS, 60, 60)), max_size=3)
+)
+made_up = st.tuples(
+    st.lists(cards(), min_size=1, max_size=3).map(
+        lambda found: ScorecardSet(
+            (f"card{at}", replace(card, name=f"card{at}")) for at, card in enumerate(found)
+        )
+    ),
+    st.lists(ledgers([*FEW, "nobody_reads_this"], size=30, reach=150), max_size=3),
+)
+
+
+@given(st.one_of(shipped, made_up), st.integers(ON - 100, ON + 100))
+@settings(max_examples=60, deadline=None)
+def test_all_scores_marked_together_are_those_of_each_alone_on_any_day_after_any_other(
+    found: tuple[ScorecardSet, list[Ledger]], first: int
+) -> None:
+    cards, members = found
+    marking, ledger = Marking(cards), merged(members)
+    counted = marking.counted([rows_of(one) for one in members])
+    before = None
+    for day in range(first, first + 5):
+        expected = marks_of(ledger, cards, day)
+        assert marking.on(counted, day) == expected
+        assert marking.on(counted, day, before) == expected
+        before = expected
 
 
 @given(card_and_ledger, st.integers(ON - 1000, ON + 400))

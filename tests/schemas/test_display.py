@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,18 @@ AT_NOON = datetime(2026, 3, 4, 12, 5, tzinfo=timezone(timedelta(hours=3)))
 def test_times_read_in_the_offset_they_were_said_in(template: str, language: Language, expected: str) -> None:
     assert said(template, language, at=AT_NOON) == expected
     assert said(template, language, at=AT_NOON.isoformat()) == expected
+
+
+def test_a_page_in_a_zone_tells_moments_by_its_clock_and_days_as_they_are() -> None:
+    zone = ZoneInfo("Asia/Tokyo")
+    for template, at, expected in (
+        ("{at|datetime}", "2026-03-04T23:05:00+03:00", "5 March 2026, 05:05"),
+        ("{at|date}", "2026-03-04T23:05:00+03:00", "5 March 2026"),
+        ("{at|day}", "2026-03-04T23:05:00+03:00", "5 March"),
+        ("{at|date}", "2026-03-04", "4 March 2026"),
+        ("[at {at|datetime}]", "2026-03-04T12:05:00", "at 4 March 2026, 12:05"),
+    ):
+        assert render(template, {"at": at}, SOME_WORDS, "en", zone) == expected
 
 
 def test_times_as_numbers_are_milliseconds_and_days_are_days() -> None:

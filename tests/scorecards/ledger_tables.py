@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import cache
 from typing import Any
 
 import httpx
@@ -52,6 +53,11 @@ CLICKHOUSE_TABLES = {
 }
 
 
+@cache
+def _http() -> httpx.Client:
+    return httpx.Client(trust_env=False, verify=False, timeout=60)
+
+
 def answered_by_clickhouse(url: str, card: Scorecard, ledger: Ledger, on: int) -> tuple[Any, ...]:
     """What a ClickHouse server answers for one customer, in a database of this process's own."""
     database = f"touchbook_test_{os.getpid()}"
@@ -62,9 +68,7 @@ def answered_by_clickhouse(url: str, card: Scorecard, ledger: Ledger, on: int) -
     }
 
     def ask(text: str, database: str = database) -> str:
-        answer = httpx.post(
-            url, params={"database": database}, content=text.encode(), trust_env=False, timeout=60
-        )
+        answer = _http().post(url, params={"database": database}, content=text.encode())
         assert answer.status_code == 200, answer.text
         return answer.text
 

@@ -18,8 +18,9 @@ from touchbook.ledger import day_of
 from touchbook.projections.watch import Watch
 from touchbook.schemas.touchpoint import Touchpoint
 from touchbook.streams.clock import Clock
-from touchbook.streams.duty import AlwaysHeld, Duty
+from touchbook.streams.duty import AloneTerms, Term, Terms
 from touchbook.streams.metrics import Metrics
+from touchbook.timeline import TimelineFilters
 from touchbook.wiring import Book
 
 REQUESTS = ("request_answered", "request_late", "request_ignored")
@@ -51,6 +52,14 @@ def test_a_request_is_answered_late_or_ignored_by_the_policy_without_anybody_say
     assert [one.data["waited"] for one in (answered, late, ignored)] == [600, 1200, 72 * 3600]
     assert {one.data["policy"] for one in (answered, late, ignored)} == {"quick-1"}
     assert [one.data["thread"] for one in (answered, late, ignored)] == ["quick", "slow", "never"]
+
+
+def test_a_verdict_is_about_the_past_and_never_late(company: Company) -> None:
+    company.asked(at=BEGIN - 2 * HOUR)
+    company.lives(BEGIN + 4 * DAY)
+    customers = company.book.customers
+    told = customers.timeline(customers.find("user_id:ann"), TimelineFilters(), None, 100, "en")["items"]
+    assert {(one["source"], one["late"]) for one in told} == {("desk", True), ("touchbook", False)}
 
 
 def test_what_arrives_within_the_grace_period_counts_and_what_comes_later_changes_no_verdict(
@@ -369,13 +378,13 @@ class Dying:
         return called
 
 
-def a_clock(company: Company, watch: Any = None, journal: Any = None, duty: Duty | None = None) -> Clock:
+def a_clock(company: Company, watch: Any = None, journal: Any = None, terms: Terms | None = None) -> Clock:
     """Another clock over the same book."""
     book, time = company.book, company.time
+    terms = terms or AloneTerms(journal or book.journal, lambda position: _folded(book) >= position)
     return Clock(
-        journal or book.journal, book.admission, book.customers, watch or book.watch, book.policies,
-        duty or AlwaysHeld(), Metrics(), time, lambda: time() if _folded(book) >= book.journal.head() else 0,
-        lambda position: _folded(book) >= position,
+        book.admission, book.customers, watch or book.watch, book.policies, terms, Metrics(), time,
+        lambda: time() if _folded(book) >= book.journal.head() else 0,
     )  # fmt: skip
 
 
@@ -497,11 +506,12 @@ def test_a_clock_off_duty_records_nothing_and_says_so(company: Company) -> None:
     company.look()
     company.time.at += 4 * DAY
 
-    class Waiting(AlwaysHeld):
-        def held(self) -> bool:
-            return False
+    class Waiting(AloneTerms):
+        def term(self) -> Term | None:
+            return None
 
-    book, waiting = company.book, a_clock(company, duty=Waiting())
+    book = company.book
+    waiting = a_clock(company, terms=Waiting(book.journal, lambda position: True))
     assert (waiting.look(), waiting.lag()) == (0, 0.0)
     assert book.clock.lag() > 20 * 3600
     assert book.clock.look() == 1

@@ -24,7 +24,7 @@ from touchbook.policy import DAY, HOUR, MINUTE
 from touchbook.schemas.touchpoint import Touchpoint
 from touchbook.settings import Settings
 from touchbook.streams.admission import Item, Publisher
-from touchbook.streams.contacting import Answer, Asked, Contacting
+from touchbook.streams.contacting import SUBJECT_DIGITS, Answer, Asked, Contacting, row_of
 from touchbook.streams.follow import catch_up
 from touchbook.streams.journal import Appended
 from touchbook.wiring import Book, open_book
@@ -173,6 +173,75 @@ def test_the_decisions_of_a_recorded_day_are_made_again_from_the_same_facts(
     first = lived("first", 1)
     assert lived("second", 7) == lived("third", 1000) == first
     assert {kind for kind, *_ in first} == {"reserved", "deferred"}
+
+
+def test_the_contact_that_counts_before_readers_see_it_is_the_one_that_they_will_see(
+    tmp_path: Path, policy: Path
+) -> None:
+    with opened(tmp_path / "data", policy) as book:
+        contacting = contacting_of(book)
+        rich = {"tags": ("a", "b"), "campaign": "spring", "content": "c-1", "language": "en", "priority": 3}
+        one, *_ = decide(contacting, asked(book, "one", **rich), asked(book), asked(book), asked(book))
+        contacting.confirm(one.id, "news", "m-1").result(30)
+        taken = list(contacting.taken_of([one.id[:SUBJECT_DIGITS]]))
+        assert len(taken) == 5
+        assert [taken_.row for taken_ in taken] == [
+            row_of(taken_.subject, taken_.touchpoint) for taken_ in taken
+        ]
+        fold(book)
+        with book.projections.reading() as reader:
+            seen = reader.contacts([one.id[:SUBJECT_DIGITS]], 0)
+        rows = [taken_.row for taken_ in taken if taken_.row is not None]
+        assert sorted(seen, key=lambda row: row.key) == sorted(rows, key=lambda row: row.key)
+
+
+def test_questions_decided_in_one_look_are_decided_as_each_would_be_by_itself(
+    tmp_path: Path, policy: Path
+) -> None:
+    """The plain way beside the fast one, for customers of every kind."""
+    said = [
+        ("preference_changed", {"do_not_contact": True}),
+        ("preference_changed", {"channels": ["sms"], "frequency": "weekly"}),
+        ("preference_changed", {"hours": {"from": "20:00", "to": "23:00", "zone": "Asia/Tokyo"}}),
+        ("consent_withdrawn", {"purpose": "support"}),
+        ("reported_as_spam", {}),
+    ]
+
+    def decided(directory: Path, at_once: bool) -> list[Any]:
+        with opened(directory, policy) as book:
+            events = [
+                {
+                    "specversion": "1.0",
+                    "id": f"said-{n}",
+                    "source": "shop",
+                    "type": type,
+                    "data": {"identifiers": {"user_id": str(n % 5)}, **data},
+                }
+                for n, (type, data) in enumerate(said)
+            ]
+            items = [Item("cloudevents", one, {}) for one in events]
+            outcomes = book.admission.admit(items, Publisher("shop", "web"), NOON).result(30)
+            assert {one.outcome for one in outcomes} == {"accepted"}, outcomes
+            fold(book)
+            questions = [
+                asked(book, f"{purpose}-{customer}", customer, purpose=purpose)._replace(call=call)
+                for call, (purpose, customer) in enumerate(
+                    (purpose, customer)
+                    for purpose in ("offer", "support", "support")
+                    for customer in range(5)
+                )
+            ]
+            contacting = contacting_of(book)
+            if at_once:
+                return decide(contacting, *questions)
+            return [answer for one in questions for answer in decide(contacting, one)]
+
+    at_once = decided(tmp_path / "once", True)
+    each = decided(tmp_path / "each", False)
+    assert [(one.kind, one.told["reasons"]) for one in at_once] == [
+        (one.kind, one.told["reasons"]) for one in each
+    ]
+    assert {one.kind for one in at_once} == {"reserved", "deferred", "suppressed"}
 
 
 def test_a_reservation_that_ran_out_frees_its_place_and_cannot_be_confirmed(

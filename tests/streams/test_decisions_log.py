@@ -17,7 +17,7 @@ from touchbook.errors import BrokerUnavailable, KeyDestroyed
 from touchbook.positions import offset_of, part_of, position_in
 from touchbook.sealing import IdentityKey
 from touchbook.streams.backends.kafka import KafkaPlace
-from touchbook.streams.backends.kafka_decisions import AT, EPOCH, STATED, STATEMENT, KafkaDecisions
+from touchbook.streams.backends.kafka_decisions import EPOCH, STATED, STATEMENT, KafkaDecisions
 from touchbook.streams.backends.kafka_follower import Read
 from touchbook.streams.backends.kafka_producer import Row
 from touchbook.streams.backends.kafka_records import headers_of
@@ -25,6 +25,7 @@ from touchbook.streams.journal import pending
 
 PLACE = KafkaPlace(bootstrap=("127.0.0.1:1",), prefix="t")
 LOG, JOURNAL = PLACE.topic("decisions"), PLACE.topic("journal")
+AT = ("decisions", 0)
 PARTS = 3
 
 

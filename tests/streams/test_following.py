@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.books import NOON, a_book, event, folded, publish
 from touchbook.errors import PositionMoved
@@ -17,7 +19,15 @@ from touchbook.projections.fold import Folder
 from touchbook.projections.stores.sqlite import SqliteProjections, build, make_serving, serving, still
 from touchbook.schemas.touchpoint import Record, Touchpoint
 from touchbook.streams import rebuild as rebuilding
-from touchbook.streams.follow import ENOUGH_UNREADABLE, GATHER_SECONDS, Follower, catch_up
+from touchbook.streams.follow import (
+    BUSY_SHARE,
+    ENOUGH_UNREADABLE,
+    GATHER_SECONDS,
+    MOST_SECONDS,
+    Follower,
+    catch_up,
+    rest_after,
+)
 from touchbook.streams.rebuild import rebuild
 from touchbook.timeline import UNREADABLE, TimelineFilters
 from touchbook.wiring import Book
@@ -77,7 +87,20 @@ def test_touchpoints_gather_only_while_many_come_and_the_follower_keeps_up(
         follower._step()
 
         assert follower.folded == some
-        assert waited == [GATHER_SECONDS] * waits
+        assert len(waited) == waits
+        assert all(GATHER_SECONDS <= rest <= MOST_SECONDS for rest in waited)
+
+
+@given(st.floats(0, 10), st.floats(0, 10))
+def test_the_more_there_is_to_fold_the_longer_touchpoints_gather_within_bounds(
+    one: float, other: float
+) -> None:
+    less, more = sorted((one, other))
+    assert GATHER_SECONDS <= rest_after(less) <= rest_after(more) <= MOST_SECONDS
+    if rest_after(more) < MOST_SECONDS:
+        assert more <= (more + rest_after(more)) * BUSY_SHARE * (1 + 1e-9), (
+            "it folds for a quarter of its time"
+        )
 
 
 def test_what_readers_see_is_as_old_as_the_last_look_that_found_all_of_the_journal(tmp_path: Path) -> None:

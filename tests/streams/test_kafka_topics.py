@@ -54,7 +54,7 @@ def config_of(admin: KafkaAdminClient, topic: str) -> dict[str, str]:
 
 def test_topics_are_made_once_and_then_are_as_expected(kafka: KafkaPlace) -> None:
     names = [
-        "journal", "keys", "set-aside", "control", "audit", "scores", "duty", "decisions", "ingress.shop",
+        "journal", "keys", "set-aside", "control", "audit", "scores", "duty", "decisions", "verdicts", "ingress.shop",
     ]  # fmt: skip
 
     assert {name: one.state for name, one in ensured(kafka, 3, ingress=["shop"]).items()} == dict.fromkeys(

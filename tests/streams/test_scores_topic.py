@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -303,3 +304,28 @@ def test_a_value_says_how_he_stands_and_points_alone_are_no_news() -> None:
 @pytest.mark.parametrize("value", [b"", b"null", b"[]", b'{"scores": 3, "matters": []}', b"\xff"])
 def test_what_is_none_of_ours_equals_nobody(value: bytes) -> None:
     assert content_in(value) is None
+
+
+def test_it_is_counted_how_often_telling_failed_and_how_many_customers_wait() -> None:
+    two = Two()
+    for who in CUSTOMERS:
+        two.set(who, 90)
+    two.watches[1].see()
+    assert (two.tellers[0].waiting(), two.tellers[1].waiting()) == (0, len(CUSTOMERS))
+    two.settle()
+    assert two.tellers[1].waiting() == 0
+    two.step("fail", 1, "before")
+    two.set(CUSTOMERS[0], 10)
+    two.watches[1].see()
+    teller = two.tellers[1]
+    teller.start()
+    while teller.failed < 2:
+        time.sleep(0.005)
+    assert teller.waiting() == len(CUSTOMERS), "it is not known what was told last"
+    two.told[1].failing = ""
+    while teller.waiting():
+        time.sleep(0.005)
+    failed = teller.failed
+    teller.close()
+    assert failed == teller.failed >= 2
+    assert two.topic.said[CUSTOMERS[0]] == content_of(state(CUSTOMERS[0], 10))

@@ -23,12 +23,34 @@ OF_WORKERS = """
 Workers give these on a port of their own ([`worker_port`](settings.md#worker_port)), on the loopback. Lag has the label
 `part`: the partition, of ingress topics `source:partition`.
 """
-OF_REPLICAS = Metric("touchbook_staleness_seconds", "Of a replica: how old what it reads may be", "gauge")
+RUNNING = (
+    Metric(
+        "touchbook_clock_lag_seconds",
+        "For how long the oldest verdict that is due here waits; 0 where another process has the duty",
+        "gauge",
+    ),
+    Metric("touchbook_clock_on_duty", "1 where this process records verdicts, else 0", "gauge"),
+    Metric("touchbook_contact_decides", "Of a replica: 1 where it decides whom to contact, else 0", "gauge"),
+    Metric("touchbook_contact_unseen", "Of a replica: decisions that its readers may not see yet", "gauge"),
+    Metric(
+        "touchbook_scores_topic_failures",
+        "Of a replica: attempts to keep the topic of scores up that failed since it started",
+        "gauge",
+    ),
+    Metric(
+        "touchbook_scores_topic_waiting",
+        "Of a replica: customers of whom the topic of scores does not say yet how they stand, up to 10000; 0 where "
+        "another tells",
+        "gauge",
+    ),
+    Metric("touchbook_staleness_seconds", "Of a replica: how old what it reads may be", "gauge"),
+)
+"""What only a server that serves with its clock, or among others, tells."""
 
 
 def metrics_page() -> str:
     with an_application() as (book, _):
-        known = [*book.metrics.collect(), OF_REPLICAS]
+        known = [*book.metrics.collect(), *RUNNING]
     workers = WorkerMetrics()
     for name in LEVELS:
         workers.watch(name, dict)

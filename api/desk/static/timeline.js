@@ -671,6 +671,9 @@ const connect = () => {
   window.htmx?.process(here);
 };
 
+// A stream that outlived the gap does not say so, and one that did not may not have noticed.
+if (book) addEventListener("online", connect);
+
 // ---------- keys ----------
 
 const current = () => document.activeElement?.closest?.(".tp") ?? null;

@@ -1,1 +1,1 @@
-CREATE TEMPORARY TABLE ledger (subject String, signal String, day Int64, count Int64, total Int64)
+CREATE TEMPORARY TABLE ledger (subject Int64, signal String, day Int64, count Int64, total Int64)

@@ -1,1 +1,1 @@
-CREATE TEMPORARY TABLE members (customer String, subject String)
+CREATE TEMPORARY TABLE members (customer Int64, subject Int64)

@@ -1,0 +1,1 @@
+CREATE TEMPORARY TABLE people (customer Int64, subject String)

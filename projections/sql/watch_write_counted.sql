@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO counted (customer, rows) VALUES (?, ?)
