@@ -21,7 +21,7 @@ def test_a_clickhouse_server_agrees_with_the_fold(
     assert answered_by_clickhouse(_url(clickhouse_server), card, ledger, ON) == folded(card, ledger, ON)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_clickhouse_server_gives_the_numbers_of_the_worked_histories(clickhouse_server: ClickHouse) -> None:
     for history, expected in WORKED["expected"].items():
