@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from tests.servers import fixtures
 from tests.servers.fixtures import clickhouse, clickhouse_server, kafka, kafka_server
 
 __all__ = ["clickhouse", "clickhouse_server", "kafka", "kafka_server"]
@@ -34,28 +32,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     _share_servers(items)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(
-    item: pytest.Item, nextitem: pytest.Item | None
-) -> Generator[None, object, object]:
-    """The servers of this process rest from the last of tests in a row that ask for them to the first of the next."""
-    if _asks_for_servers(item):
-        fixtures.wake()
-    done = yield
-    if nextitem is not None and _asks_for_servers(item) and not _asks_for_servers(nextitem):
-        fixtures.rest()
-    return done
-
-
-def _asks_for_servers(item: pytest.Item) -> bool:
-    return bool(SERVERS & set(getattr(item, "fixturenames", ()))) or bool(item.get_closest_marker("server"))
-
-
 def _share_servers(items: list[pytest.Item]) -> None:
     """A process that meets a test of a server or a browser starts one and keeps it; so few processes shall."""
     for item in items:
-        if _asks_for_servers(item):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & SERVERS or item.get_closest_marker("server"):
             folder = Path(item.path).parent.name
             item.add_marker(pytest.mark.xdist_group(folder if folder in APART else "servers"))
-        elif "browser" in getattr(item, "fixturenames", ()):
+        elif "browser" in fixtures:
             item.add_marker(pytest.mark.xdist_group("browser"))
