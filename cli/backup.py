@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from touchbook.cli.exits import WrongUse
+from touchbook.cli.exits import Failed, WrongUse
 from touchbook.cli.options import AsJson, Config, Data, one_machine, settings_of
 from touchbook.cli.output import say, show_json, show_rows
+from touchbook.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from touchbook.settings import Settings
@@ -44,15 +47,16 @@ def backup(
     settings = settings_of(config, data=data)
     one_machine(settings, "Kafka keeps the journal and its keys: back up its disks, and the master key apart")
     master_key = settings.master_key or settings.data / MASTER_KEY_FILE
-    manifest = back_up(
-        settings.data,
-        into,
-        now(),
-        keys=keys,
-        master_key=master_key if with_master_key else None,
-        destroyed_keys=settings.destroyed_keys,
-        progress=lambda name: say(f"copying {name}"),
-    )
+    with _repeatable("backup", into, settings.data):
+        manifest = back_up(
+            settings.data,
+            into,
+            now(),
+            keys=keys,
+            master_key=master_key if with_master_key else None,
+            destroyed_keys=settings.destroyed_keys,
+            progress=lambda name: say(f"copying {name}"),
+        )
     say(f"keep apart from it: {manifest['destroyed_keys']}; without it a restore brings back whom you erased")
     if not with_master_key:
         say(f"keep apart from it: {master_key}; without it nothing in a backup can be read")
@@ -107,12 +111,13 @@ def restore(
         raise WrongUse("--master-key: this backup holds no master key; name the file it was made with")
     if settings.master_key is not None and not settings.master_key.is_file():
         raise WrongUse(f"--master-key: there is no file {settings.master_key}; name the one it was made with")
-    names = _list(settings, manifest, destroyed, without_destroyed)
-    elsewhere = settings.destroyed_keys is not None
-    asked = Restore(backup, settings.data, keys, names, elsewhere, without_destroyed)
-    asked.bring(lambda name: say(f"restoring {name}"))
-    told = _made_anew(settings)
-    asked.finish()
+    with _repeatable("restore", settings.data, backup):
+        names = _list(settings, manifest, destroyed, without_destroyed)
+        elsewhere = settings.destroyed_keys is not None
+        asked = Restore(backup, settings.data, keys, names, elsewhere, without_destroyed)
+        asked.bring(lambda name: say(f"restoring {name}"))
+        told = _made_anew(settings)
+        asked.finish()
     if settings.master_key is not None:
         say(
             f"its master key stays in {settings.master_key}: name that whenever it is opened (--master-key, "
@@ -131,6 +136,34 @@ def restore(
     show_rows(
         ("what", "value"), [*done.items(), *((f"digest of {one}", hex) for one, hex in digests.items())]
     )
+
+
+@contextmanager
+def _repeatable(command: str, into: Path, source: Path) -> Iterator[None]:
+    """A disk that refuses ends the command with what to do next. Raises Failed."""
+    from touchbook.streams.backends.sqlite import told_as_ours
+
+    try:
+        with told_as_ours():
+            yield
+    except StoreUnavailable as error:
+        why = _why(error)
+        remedy = f"look at its disk and that of {source} (room, quota, errors), owner and rights"
+        if "full" in why or "No space" in why:
+            remedy = "free space there"
+        raise Failed(
+            f"the {command} into {into} is not complete ({why}); {remedy}, and repeat `touchbook {command}` as it was; "
+            f"{source} is unchanged"
+        ) from error
+
+
+def _why(error: BaseException) -> str:
+    """The words of SQLite or the system, with the file where they come with one."""
+    if error.__cause__ is not None:
+        return _why(error.__cause__)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _list(

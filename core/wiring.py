@@ -40,7 +40,7 @@ from touchbook.streams.contacting import Contacting, Contacts, found_in, unseen_
 from touchbook.streams.control import Control
 from touchbook.streams.duty import AloneTerms
 from touchbook.streams.erasure import Erases, Erasures
-from touchbook.streams.files import clear_drafts
+from touchbook.streams.files import clear_drafts, make_directory
 from touchbook.streams.follow import Follower, Following, catch_up
 from touchbook.streams.journal import Journal
 from touchbook.streams.keyring import Keyring
@@ -251,7 +251,7 @@ def open_book(settings: Settings, *, read_only: bool = False, clock: Callable[[]
     scorecards = scorecards_of(settings, catalogue)
     policies = load_policies(settings.policy)
     data, metrics = settings.data, Metrics()
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(data)
     keyring = SqliteKeyring.at(
         data, settings.master_key, create=not read_only, destroyed_keys=settings.destroyed_keys
     )

@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,15 @@ from touchbook.streams.backends.sqlite import copy_of
 from touchbook.streams.backends.sqlite_keyring import destroyed_in
 from touchbook.streams.destroyed import FILE as DESTROYED_FILE
 from touchbook.streams.destroyed import DestroyedKeys
-from touchbook.streams.files import RESTORING, sha256_of, sync, unfinished, write_once, write_whole
+from touchbook.streams.files import (
+    RESTORING,
+    make_directory,
+    sha256_of,
+    sync,
+    unfinished,
+    write_once,
+    write_whole,
+)
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -95,7 +104,12 @@ def back_up(
         "keys_apart": keys != into / KEYS,
         "destroyed_keys": str((destroyed_keys or data / DESTROYED_FILE).absolute()),
     }
-    write_whole(into / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    try:
+        write_whole(into / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    except BaseException:  # nobody is told that it is complete, so it shall be none, and can be made anew
+        with suppress(OSError):
+            (into / MANIFEST).unlink(missing_ok=True)
+        raise
     return manifest
 
 
@@ -152,12 +166,15 @@ class Restore:
         return manifest
 
     def finish(self) -> None:
-        """It is a data directory like any other from now on."""
+        """It is a data directory like any other from now on.
+
+        Not forced to disk: a note that a loss of power brings back says `complete`, which keeps nobody out, whereas a
+        failure here would be told of a restore that is whole, and that nobody can repeat any more.
+        """
         (self.into / RESTORING).unlink(missing_ok=True)
-        sync(self.into)
 
     def _claim(self, manifest: Manifest) -> None:
-        self.into.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self.into)
         try:
             begun = json.loads((self.into / RESTORING).read_text("utf-8"))
         except FileNotFoundError:
@@ -213,7 +230,7 @@ def _make_room(into: Path, keys: Path | None) -> None:
 
 def _empty(directory: Path, ours: set[str], left: str | None = None) -> None:
     """Makes the directory, or clears it of a backup that was cut short; the file `left` stays."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     found = [file for file in directory.iterdir() if file.name != left]
     for file in found:
         name = file.name.removesuffix("-journal").removesuffix("-wal").removesuffix("-shm")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -20,10 +21,29 @@ def unfinished(directory: Path) -> bool:
         return False
 
 
+def make_directory(directory: Path) -> None:
+    """Its owner's only, with those above it that are missing. Its name is on the disk when this returns; where that
+    fails it is not made, so that who tries again comes by here too."""
+    if directory.is_dir():
+        return
+    make_directory(directory.parent)
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:  # another process was first
+        if not directory.is_dir():
+            raise
+    try:
+        sync(directory.parent)
+    except BaseException:
+        with suppress(OSError):  # somebody may have put something there
+            directory.rmdir()
+        raise
+
+
 def write_once(file: Path, text: str) -> None:
     """Durable, readable by its owner only, and whole from the first moment: if two processes start at once, the file of
     the one that linked it first stands."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(file.parent)
     draft = _draft(file, text)
     try:
         os.link(draft, file)
@@ -43,7 +63,11 @@ def clear_drafts(file: Path) -> None:
 
 def write_whole(file: Path, text: str) -> None:
     """Replaces the file, durably: there is always the old one or the new one."""
-    _draft(file, text).replace(file)
+    draft = _draft(file, text)
+    try:
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
     sync(file.parent)
 
 
@@ -65,8 +89,12 @@ def sha256_of(file: Path) -> str:
 def _draft(file: Path, text: str) -> Path:
     draft = file.with_name(f".{file.name}.{os.getpid()}.{token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     return draft

@@ -18,6 +18,7 @@ from touchbook.streams.backends.sqlite import (
     told_as_ours,
     transaction,
 )
+from touchbook.streams.files import make_directory
 
 FILE = "audit.sqlite"
 NEWEST = 2**63 - 1
@@ -32,7 +33,7 @@ class SqliteAudit:
     @classmethod
     def at(cls, directory: Path) -> Self:
         """Opens DIR/audit.sqlite, and makes it if it is not there."""
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         db = connect(directory / FILE)
         create_tables(db, "audit_schema")
         return cls(db, connect_reader(directory / FILE))

@@ -31,6 +31,7 @@ from touchbook.streams.control import (
     Clock,
     SetAside,
 )
+from touchbook.streams.files import make_directory
 from touchbook.streams.keyring import SET_ASIDE, Keyring
 
 FILE = "control.sqlite"
@@ -60,7 +61,7 @@ class SqliteControl:
     @classmethod
     def at(cls, directory: Path, keyring: Keyring, clock: Clock) -> Self:
         """Opens DIR/control.sqlite, and makes it if it is not there."""
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         db = connect(directory / FILE)
         create_tables(db, "control_schema")
         upgrade(db)

@@ -31,6 +31,7 @@ from touchbook.streams.backends.sqlite import (
     transaction,
 )
 from touchbook.streams.backends.sqlite_writer import Writer, last_record
+from touchbook.streams.files import make_directory
 from touchbook.streams.keyring import Keyring
 
 FILE = "journal.sqlite"
@@ -75,7 +76,7 @@ class SqliteJournal(Drafting):
         file = directory / FILE
         if read_only:
             return cls(file, keyring)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         lock = _locked(directory)
         try:
             _create(file, rules or IdentityRules(order=STRENGTH_ORDER, default_region=None))
@@ -233,7 +234,9 @@ def _meta(file: Path) -> tuple[str, IdentityRules]:
     try:
         with closing(connect_reader(file)) as db:
             meta = dict(db.execute(statement("journal_meta_read")).fetchall())
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        if file.exists() and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise  # a failing disk may well hold one
         meta = {}
     if not meta:
         raise NotATouchbook(str(file.parent))

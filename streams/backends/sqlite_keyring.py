@@ -26,7 +26,7 @@ from touchbook.streams.backends.sqlite import (
 )
 from touchbook.streams.destroyed import FILE as LIST_FILE
 from touchbook.streams.destroyed import DestroyedKeys
-from touchbook.streams.files import sync, unfinished, write_once
+from touchbook.streams.files import make_directory, sync, unfinished, write_once
 from touchbook.streams.keyring import DataKey
 
 FILE = "keyring.sqlite"
@@ -260,7 +260,7 @@ class SqliteKeyring:
 
 def opened(directory: Path) -> sqlite3.Connection:
     """The file of the keyring, made if it is not there."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     db = connect(directory / FILE)
     try:
         db.execute("PRAGMA secure_delete = ON")
