@@ -10,9 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.books import NOON, SHOP, a_book, event, publish
-from tests.erasure.canaries import canaries_of, files_in, found_in, life_of, spellings
+from tests.erasure.canaries import PREFIX, canaries_of, files_in, found_in, held, life_of, spellings
 from touchbook.cli.backup import _made_anew
 from touchbook.cli.serve import running
 from touchbook.errors import KeyDestroyed
@@ -150,6 +152,19 @@ def test_the_search_finds_every_way_of_writing_a_canary(tmp_path: Path) -> None:
                 (tmp_path / "encoded").write_bytes(encoded)
                 assert found_in([tmp_path / "encoded"], {0: [text]})[0], (before, after)
         assert not found_in([tmp_path / "0-0"], {0: ["zqtext99999x"]})[0]
+
+
+FEW_LETTERS = st.text("ab", max_size=3).map(str.encode)
+
+
+@given(st.text("ab", max_size=60).map(str.encode), st.sets(FEW_LETTERS, max_size=8))
+def test_the_search_for_many_at_once_finds_what_a_search_for_each_finds(
+    content: bytes, ends: set[bytes]
+) -> None:
+    prefix = b"aba" * (PREFIX // 3)
+    ways = {prefix + end for end in ends}
+    content += prefix + content[:2]
+    assert held(content, prefix, ways) == {way for way in ways if way in content}
 
 
 def test_no_file_holds_a_canary_of_the_erased_and_the_projections_hold_everybody_else_s(shop: Shop) -> None:
