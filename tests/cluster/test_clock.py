@@ -45,6 +45,7 @@ def machines(kafka_server: Kafka, clickhouse_server: ClickHouse, tmp_path: Path)
         clickhouse_server.start().execute(f"DROP DATABASE {name}")
 
 
+@pytest.mark.thorough
 def test_whoever_has_the_duty_may_die_or_be_held_still_and_each_turn_is_judged_once(
     machines: Machines,
 ) -> None:

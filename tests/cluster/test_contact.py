@@ -172,6 +172,7 @@ def test_who_takes_over_goes_on_where_the_other_ended_and_every_decision_is_on_t
     assert second.metrics.text().count(b"touchbook_contact_decides 1.0") == 1
 
 
+@pytest.mark.thorough
 def test_a_thousand_reservations_over_two_replicas_never_exceed_a_cap_though_the_one_that_decides_is_killed(
     machines: Machines,
 ) -> None:

@@ -135,6 +135,7 @@ def test_asked_to_stop_while_it_waits_for_a_dead_member_it_ends_in_time(plan: Pl
             assert code == 0 or "stop_seconds" in joining.said()
 
 
+@pytest.mark.thorough
 def test_asked_to_stop_when_the_broker_is_gone_it_ends_in_time_and_says_why(
     plan: Plan, door: Opened, kafka_server: Kafka
 ) -> None:
