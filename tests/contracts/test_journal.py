@@ -285,7 +285,7 @@ def test_what_was_answered_can_be_read_while_more_is_written(journal: Journal, s
 
 
 def test_a_hundred_thousand_touchpoints_are_read_back_equal(journal: Journal, shelf: Shelf) -> None:
-    """A fifth of them in a plain run: still ten times the queue's batches, many files' pages and several fetches."""
+    """A fifth of them, in ten appends, unless the run is thorough."""
     given = many(100_000 if THOROUGH else 20_000, customers=5_000)
 
     futures: list[Future[list[Appended]]] = []
