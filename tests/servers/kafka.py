@@ -47,9 +47,10 @@ controlled.shutdown.enable=false
 # Groups come together at once, and a member that was killed is missed soon, if it asks for that.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
-# Killed and started again it comes back as itself once its old session has run out.
-broker.session.timeout.ms=1000
-broker.heartbeat.interval.ms=200
+# Killed and started again it comes back as itself once its old session has run out, by which time it has started; a
+# machine that is busy for a second makes nobody believe that it is gone.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 # What a topic's own settings say about compaction and retention happens within a second.
 log.cleaner.threads=1
 log.cleaner.backoff.ms=200

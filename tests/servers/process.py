@@ -71,6 +71,7 @@ class Server(ABC):
         self.directory.mkdir(parents=True, exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
+        self._unsure = False
 
     @abstractmethod
     def prepare(self) -> None:
@@ -101,6 +102,8 @@ class Server(ABC):
         """Returns when it answers a client. One that runs already is left as it is, one that was paused goes on."""
         if self.running:
             self.resume()
+            if self._unsure:  # whoever missed it meanwhile may not take it back at once
+                self._wait_for_answers()
             return self
         if self._listens():
             raise RuntimeError(
@@ -133,7 +136,7 @@ class Server(ABC):
     def pause(self) -> None:
         """Takes connections and answers nothing, as a machine that hangs."""
         self._signal(signal.SIGSTOP)
-        self._paused = True
+        self._paused = self._unsure = True
 
     def resume(self) -> None:
         if self._paused:
@@ -167,6 +170,7 @@ class Server(ABC):
                 state = f"answers nobody after {SECONDS_TO_START} s" if self.running else "ended by itself"
                 raise RuntimeError(f"{self.name} {state}; it said:\n{self._last_words()}")
             time.sleep(0.05)
+        self._unsure = False
 
     def _listens(self) -> bool:
         with socket.socket() as asking:

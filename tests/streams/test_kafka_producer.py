@@ -181,6 +181,8 @@ def test_what_a_broker_kept_in_hand_is_written_once_and_before_what_came_later(
             pass
         hasty.send([row(topic, 0, "after")]).result(30)
 
+    monkeypatch.undo()
+    kafka_server.start()
     before, in_hand, *again, after = values(kafka, topic, 0)
     assert (before, in_hand, after) == ("before", "in hand", "after")
     assert set(again) == {"sent again"}
