@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+import xdist
+from hypothesis import settings
 
+from tests.servers import fixtures
 from tests.servers.fixtures import clickhouse, clickhouse_server, kafka, kafka_server
+from tests.thorough import THOROUGH, examples
 
 __all__ = ["clickhouse", "clickhouse_server", "kafka", "kafka_server"]
 
@@ -16,11 +21,16 @@ APART = ("cluster", "streams")
 """Folders whose tests of servers wait for so long that each has servers of its own."""
 os.environ.setdefault("TOUCHBOOK_CLOCK", "false")
 """A clock that runs by itself adds what it notices to whatever a test published: it runs where a test says so."""
-THOROUGH = any(os.environ.get(name, "").lower() in ("1", "true") for name in ("CI", "THOROUGH"))
+settings.register_profile("touchbook", max_examples=examples(settings.default.max_examples), deadline=None)
+settings.load_profile("touchbook")
 
 
 def pytest_report_header() -> str | None:
-    return None if THOROUGH else "thorough tests are left out: THOROUGH=1 runs them too, as CI=true does"
+    return (
+        None
+        if THOROUGH
+        else "thorough tests and most examples are left out: THOROUGH=1 runs them too, as CI=true does"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -30,6 +40,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
     _share_servers(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """A broker that nobody asks any more would use a twentieth of a core until the last test has passed."""
+    if xdist.is_xdist_worker(item.session) and _group(item):
+        fixtures.wake()
+    done = yield
+    if xdist.is_xdist_worker(item.session) and nextitem is not None and _group(item) != _group(nextitem):
+        fixtures.rest()
+    return done
+
+
+def _group(item: pytest.Item) -> str | None:
+    marker = item.get_closest_marker("xdist_group")
+    return marker and marker.args[0]
 
 
 def _share_servers(items: list[pytest.Item]) -> None:

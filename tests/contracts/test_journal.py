@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.conftest import THOROUGH
 from tests.streams.touchpoints import Clock, key_of, many, touchpoint
+from tests.thorough import THOROUGH
 from touchbook.errors import BodyUnreadable, JournalUnavailable, KeyDestroyed, Overloaded
 from touchbook.identity import IdentityRules
 from touchbook.positions import position_in

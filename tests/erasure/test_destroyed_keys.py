@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.erasure.canaries import files_in
+from tests.thorough import examples
 from touchbook.errors import FormatUnknown, KeyDestroyed
 from touchbook.sealing import new_key_id
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
@@ -112,7 +113,7 @@ def test_a_name_on_the_list_destroys_the_key_at_the_next_start(tmp_path: Path) -
         assert keyring.data_keys(["ann"]) != [ann]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.lists(st.integers(0, 2**64), max_size=4), max_size=6), st.data())
 def test_the_list_holds_what_it_was_given_whatever_a_crash_cut_off(
     numbers: list[list[int]], data: st.DataObject

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import example, given, settings
 
 from tests.hostile.texts import JSON_TEXTS, MANGLED, OF_TOKENS
+from tests.thorough import examples
 from touchbook.schemas.strict_json import JsonInvalid, decode
 
 
@@ -73,7 +74,7 @@ def exact(value: Any) -> str:
     return repr(value)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(JSON_TEXTS | MANGLED | OF_TOKENS)
 @example(b"-0")
 @example(b"[-0.0, 0e5, 0e-5000, 1E400, -1e-400, 1e-323]")

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from tests.books import a_book, folded
 from tests.hostile.texts import OBJECTS, VALUES, mangled, text_of
+from tests.thorough import examples
 from touchbook.api.app import create_app
 from touchbook.schemas.touchpoint import Record
 from touchbook.wiring import Book
@@ -190,7 +191,7 @@ def exact_inside(data: Any) -> str:
     return json.dumps(data, sort_keys=True)
 
 
-MANY = settings(max_examples=70, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=examples(70), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def sent(text: bytes) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.thorough import examples
 from touchbook.api.limits import (
     MOST_WORK,
     PLACES,
@@ -57,7 +58,7 @@ def test_no_more_are_let_in_than_there_are_places_however_they_come_and_go(
         assert room.work == len(inside) * (REQUEST + 100)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.integers(1_000_000, 20_000_000), st.integers(2_000, 100_000))
 def test_whatever_a_server_can_do_those_let_in_wait_about_the_delay_and_it_is_never_idle(
     speed: int, size: int
@@ -87,7 +88,7 @@ def test_whatever_a_server_can_do_those_let_in_wait_about_the_delay_and_it_is_ne
     assert room.most <= MOST_WORK
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(150, 480), st.integers(100, 400), st.randoms(use_true_random=False))
 def test_brokers_that_stall_and_then_answer_all_who_came_turn_nobody_away_at_a_thousand_a_second(
     longest: int, size: int, chance: Random

@@ -17,6 +17,7 @@ from tests.rules.test_scoring import CARDS, ON, WORKED, any_card_and_ledger, car
 from tests.scorecards.ledger_tables import folded
 from tests.scorecards.test_backtest import random_events
 from tests.servers.process import free_port
+from tests.thorough import examples
 from touchbook.errors import StoreUnavailable
 from touchbook.ledger import Ledger, merged
 from touchbook.positions import position_in
@@ -57,7 +58,9 @@ class Ledgers:
         self._store.write([Stretch(changes, position_in(0, before), position_in(0, self._offset), 0)])
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.lists(st.lists(any_card_and_ledger, min_size=1, max_size=2), min_size=1, max_size=3),
     st.integers(0, 40),

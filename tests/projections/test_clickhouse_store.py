@@ -18,6 +18,7 @@ from tests.books import a_book, publish
 from tests.projections.clickhouses import build, drop_build, engine, fresh_build
 from tests.projections.histories import histories
 from tests.projections.machines import PARTS, Breaking, Machine, ManyParts
+from tests.thorough import examples
 from touchbook.errors import StoreUnavailable
 from touchbook.positions import position_in
 from touchbook.projections.changes import Changes, entry_of
@@ -48,7 +49,9 @@ happenings = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     history=histories(max_size=30),
     repeats=st.lists(st.integers(0, 100), max_size=4),

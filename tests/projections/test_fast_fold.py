@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from benchmarks.plain.fold import plain_decoded, plain_rebuild, plain_spelled
 from tests.books import NOON, SHOP, TODAY, a_book, event, folded, publish
 from tests.projections.histories import PEOPLE, histories
+from tests.thorough import examples
 from touchbook.projections.stores.sqlite import TABLES, serving
 from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
 from touchbook.sealing import decode_body, encode_body
@@ -27,8 +28,8 @@ from touchbook.streams.rebuild import rebuild
 from touchbook.timeline import TimelineFilters
 from touchbook.wiring import Book
 
-few = settings(max_examples=25, deadline=None)
-many = settings(max_examples=300, deadline=None)
+few = settings(max_examples=examples(25), deadline=None)
+many = settings(max_examples=examples(300), deadline=None)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 EDGES = st.sampled_from([0.0, -0.0, 1e16, 1e-5, 9.9e-5, 1e-4, 1e15, 5e-324, 1.7976931348623157e308, 2.0**53])
 NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | EDGES

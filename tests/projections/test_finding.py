@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.books import NOON, a_book, event, folded, publish
 from tests.projections.histories import histories, samples
+from tests.thorough import examples
 from touchbook.errors import Refused
 from touchbook.identity import IdentityRules
 from touchbook.projections import customers as reading
@@ -24,7 +25,7 @@ from touchbook.streams.rebuild import rebuild
 from touchbook.timeline import NOISE, Entry, TimelineFilters, actor_of, mood_of, passes
 from touchbook.wiring import Book
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=examples(25), deadline=None)
 ALL = TimelineFilters()
 MARTA = {"user_id": "m-1", "email": "marta@example.test", "phone": "+4930123456", "anonymous_id": "visit-9"}
 

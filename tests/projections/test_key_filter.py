@@ -7,12 +7,13 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.thorough import examples
 from touchbook.projections.stores.key_filter import KeyFilter
 
 keys = st.lists(st.binary(min_size=16, max_size=16).map(bytes.hex), max_size=50)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(keys, keys, st.integers(0, 1_000), st.integers(64, 100_000))
 def test_what_was_added_is_found_whatever_the_size(
     added: list[str], others: list[str], expected: int, most_bytes: int

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.plain.reads import plain_customers
 from tests.books import TODAY, a_book, folded, publish
 from tests.projections.histories import NAMED, histories
+from tests.thorough import examples
 from touchbook.projections.contact_facts import NOT_OF_HIM, OF_HIM, Fatigue, Look, Tiring
 from touchbook.registers import latest
 from touchbook.wiring import Book
@@ -42,7 +43,7 @@ def same_at_once(book: Book) -> None:
         }
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(histories(max_size=24), st.data())
 def test_many_at_once_are_told_as_one_after_the_other_whatever_came_between(
     history: list[dict[str, Any]], data: st.DataObject

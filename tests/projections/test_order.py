@@ -13,6 +13,7 @@ from tests.books import NOON, SHOP, TODAY, a_book, folded, publish
 from tests.projections.histories import histories
 from tests.projections.reference_fold import Reference
 from tests.rules.reference_scoring import reference_score
+from tests.thorough import examples
 from touchbook.projections.customers import Customer
 from touchbook.schemas.times import day_text
 from touchbook.schemas.touchpoint import Identifier, Touchpoint
@@ -22,7 +23,7 @@ from touchbook.timeline import TimelineFilters
 from touchbook.wiring import Book
 
 pytestmark = pytest.mark.timeout(600)  # a failure is worth the time it takes to make it small
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=examples(20), deadline=None)
 
 
 def touchpoints_of(book: Book, events: list[dict[str, Any]]) -> list[Touchpoint]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.books import NOON, a_book, event, folded, publish
 from tests.projections.histories import histories
+from tests.thorough import examples
 from touchbook.ledger import day_of
 from touchbook.projections import overview as overviews
 from touchbook.projections.overview import Cause, Overview, Rate, Waiting
@@ -22,7 +23,7 @@ from touchbook.registers import open_requests
 from touchbook.timeline import TimelineFilters
 from touchbook.wiring import Book
 
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=examples(15), deadline=None)
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.plain.reads import plain_customers
 from tests.books import TODAY, a_book, event, folded, publish
 from tests.projections.histories import NAMED, histories
+from tests.thorough import examples
 from touchbook.errors import CustomerUnknown, ScorecardUnknown
 from touchbook.identity import resolve
 from touchbook.projections.customers import Customer, Customers
@@ -21,7 +22,7 @@ from touchbook.wiring import Book
 
 REFS = [ref for ref in NAMED if not ref.startswith("email")]
 DAYS = [TODAY - 200, TODAY - 1, TODAY, TODAY + 30]
-few = settings(max_examples=12, deadline=None)
+few = settings(max_examples=examples(12), deadline=None)
 
 
 def found(customers: Customers) -> dict[str, Customer]:

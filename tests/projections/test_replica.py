@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.books import NOON, TODAY, a_book, event, folded, publish
 from tests.projections.cluster import BUILD, OnClickHouse, Record, Replica, Store, Topics, Workers
 from tests.projections.histories import histories
+from tests.thorough import examples
 from touchbook.errors import CustomerUnknown
 from touchbook.identity import SHARED_BEYOND
 from touchbook.positions import position_in
@@ -37,7 +38,7 @@ from touchbook.timeline import Entry, TimelineFilters
 from touchbook.wiring import Book
 
 pytestmark = pytest.mark.timeout(600)
-few = settings(max_examples=12, deadline=None)
+few = settings(max_examples=examples(12), deadline=None)
 seeds = st.integers(0, 2**32)
 PARTS = 3
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.books import NOON, TODAY, a_book, event, folded, publish
 from tests.projections.cluster import ClusterProjections, Workers
 from tests.projections.histories import NAMED, histories
+from tests.thorough import examples
 from touchbook.errors import CustomerUnknown
 from touchbook.habits import interests
 from touchbook.ledger import Day, merged
@@ -33,7 +34,7 @@ from touchbook.scoring import score_all
 from touchbook.wiring import Book
 
 REFS = [ref for ref in NAMED if not ref.startswith("email")]
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=examples(15), deadline=None)
 SHAPES = ("one machine", "replica")
 
 

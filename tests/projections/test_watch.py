@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tests.books import NOON, a_book, event, folded, publish
 from tests.projections.histories import PEOPLE, histories, samples
+from tests.thorough import examples
 from touchbook.errors import Refused, ScorecardUnknown, StoreUnavailable
 from touchbook.ledger import day_of, merged
 from touchbook.projections import watch as watches
@@ -38,8 +39,8 @@ from touchbook.turns import turns_of
 from touchbook.verdicts import finished_stays, next_moment, usual_stays
 from touchbook.wiring import Book
 
-few = settings(max_examples=20, deadline=None)
-fewer = settings(max_examples=8, deadline=None)
+few = settings(max_examples=examples(20), deadline=None)
+fewer = settings(max_examples=examples(8), deadline=None)
 MINUTE, DAY = 60_000, 86_400_000
 UNKNOWN = Stood(None, None, None)
 
@@ -454,7 +455,7 @@ def watched_anew(one: Watched) -> dict[str, Any]:
         one.path, one.watch = path, kept
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(histories(20), st.lists(st.one_of(acts, decisions, decisions), max_size=12))
 def test_decisions_about_contacting_customers_are_passed_over_and_change_nothing_that_is_told(
     events: list[dict[str, Any]], happening: list[Act | Decide]

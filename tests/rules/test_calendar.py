@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.thorough import examples
 from touchbook.calendar import ALL_DAY, ALWAYS, MINUTE, Calendar
 from touchbook.schemas.times import milliseconds_of
 
@@ -57,7 +58,7 @@ def cases(draw: st.DrawFn) -> tuple[Calendar, int]:
 
 
 @given(cases(), st.integers(0, DAYS * 1_440), st.integers(0, 59_999), st.integers(0, 59_999))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_working_time_is_what_a_look_at_the_wall_clock_every_minute_counts(
     case: tuple[Calendar, int], minutes: int, ahead: int, behind: int
 ) -> None:
@@ -69,7 +70,7 @@ def test_working_time_is_what_a_look_at_the_wall_clock_every_minute_counts(
 
 
 @given(cases(), st.integers(1, 40 * 3_600_000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_after_is_the_first_moment_at_which_so_much_time_was_worked(
     case: tuple[Calendar, int], working: int
 ) -> None:
@@ -80,7 +81,7 @@ def test_after_is_the_first_moment_at_which_so_much_time_was_worked(
 
 
 @given(cases(), st.lists(st.integers(0, 20 * 1_440), min_size=3, max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_working_time_of_two_spans_is_that_of_both_together(
     case: tuple[Calendar, int], minutes: list[int]
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.thorough import examples
 from touchbook.contacting import (
     Candidate,
     Contacted,
@@ -180,7 +181,7 @@ def _quiet(start: int, end: int, zone: ZoneInfo, at: int) -> bool:
     return start <= minute < end if start <= end else minute >= start or minute < end
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.data(), starts, st.integers(0, 3 * 24 * 60), rules, candidates)
 def test_what_is_put_off_passes_first_at_the_moment_that_is_named(
     data: Any, start: int, minute: int, policy: Policy, candidate: Candidate
@@ -204,7 +205,7 @@ def test_what_is_put_off_passes_first_at_the_moment_that_is_named(
         assert not passes(candidate, known, policy, decision.until - 1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.data(), rules, candidates)
 def test_what_a_customer_wishes_can_only_tighten(data: Any, policy: Policy, candidate: Candidate) -> None:
     known = data.draw(facts(NOON))
@@ -213,7 +214,7 @@ def test_what_a_customer_wishes_can_only_tighten(data: Any, policy: Policy, cand
         assert without.kind == "reserved"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 12 * 60), candidates, st.sampled_from(["confirm", "release", "expire"])),
@@ -253,7 +254,7 @@ def test_no_interleaving_exceeds_a_cap(steps: Sequence[tuple[int, Candidate, str
             assert len(within) <= cap.most
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(rivals, max_size=8, unique_by=lambda one: one.id), st.integers(1, 3))
 def test_several_go_by_priority_then_deadline_then_id_and_the_others_learn_why(
     candidates: list[Candidate], most: int

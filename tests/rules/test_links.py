@@ -19,6 +19,7 @@ from tests.rules.reference_links import (
     joins_groups,
     shared_identifiers,
 )
+from tests.thorough import examples
 from touchbook.identity import is_blocked, resolve
 from touchbook.links import Links
 from touchbook.schemas.touchpoint import Claim, Identifier
@@ -100,7 +101,7 @@ FROM_CHANNELS = st.lists(claims_between(ANYBODY, (1, 2)), max_size=40)
 KIOSKS = st.sampled_from([frozenset[Identifier](), frozenset({KIOSK}), frozenset({KIOSK, IDENTIFIERS[3]})])
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(CLAIMS, KIOSKS)
 def test_links_equal_those_of_the_slow_obvious_way(
     claims: list[Claim], kiosks: frozenset[Identifier]

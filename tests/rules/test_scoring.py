@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.rules.ledger_sql import points_in_sql
 from tests.rules.reference_scoring import decay, reference_score
+from tests.thorough import examples
 from touchbook.components import (
     ActiveDays,
     Balance,
@@ -240,7 +241,7 @@ def test_a_tier_is_held_for_thirty_days_after_the_value_fell() -> None:
 
 @pytest.mark.parametrize("name", WORKED["directions"])
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_what_is_good_never_lowers_a_score_and_what_is_bad_never_raises_it(
     name: str, data: st.DataObject
 ) -> None:
@@ -295,7 +296,7 @@ made_up = st.tuples(
 
 
 @given(st.one_of(shipped, made_up), st.integers(ON - 100, ON + 100))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_all_scores_marked_together_are_those_of_each_alone_on_any_day_after_any_other(
     found: tuple[ScorecardSet, list[Ledger]], first: int
 ) -> None:
@@ -347,7 +348,7 @@ def test_a_customer_scores_as_his_members_touchpoints_under_one_name_would(membe
 
 
 @given(card_and_ledger, st.integers(ON - 100, ON + 100))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_shipped_scorecards_agree_with_the_plain_reference(
     found: tuple[Scorecard, Ledger], on: int
 ) -> None:
@@ -355,7 +356,7 @@ def test_the_shipped_scorecards_agree_with_the_plain_reference(
 
 
 @given(any_card_and_ledger, st.integers(ON - 50, ON + 100))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_any_scorecard_agrees_with_the_plain_reference(found: tuple[Scorecard, Ledger], on: int) -> None:
     agrees_with_the_reference(*found, on)
 
@@ -373,7 +374,7 @@ def _gives(line: tuple[Any, ...]) -> bool:
 
 
 @given(any_card_and_ledger, st.integers(0, 30))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_no_day_of_a_stretch_gives_more_than_the_most_it_could(
     found: tuple[Scorecard, Ledger], days: int
 ) -> None:
@@ -391,7 +392,7 @@ def test_no_day_of_a_stretch_gives_more_than_the_most_it_could(
 
 
 @given(card_and_ledger)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_component_is_also_one_sql_statement_over_the_ledger(found: tuple[Scorecard, Ledger]) -> None:
     card, ledger = found
     _, lines = explain(ledger, card, ON)
@@ -406,7 +407,7 @@ def test_a_component_is_also_one_sql_statement_over_the_ledger(found: tuple[Scor
 
 
 @given(cards(), ledgers(FEW, size=30, reach=150))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_every_line_with_a_day_names_rows_of_the_ledger(card: Scorecard, ledger: Ledger) -> None:
     for line in explain(ledger, card, ON)[1]:
         behind = rows_behind(line, card, ledger, ON)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.rules.reference_verdicts import asks_for_nothing
 from tests.rules.talks import AGENT, BOT, CUSTOMER, ENDED, MINUTE, NOTE, SOLVED, Heard, talks, word
+from tests.thorough import examples
 from touchbook.registers import ThreadMessage, open_requests
 from touchbook.turns import Turn, turns_of
 
@@ -73,7 +74,7 @@ def test_thanks_before_the_end_of_a_chat_that_a_person_answered_ask_for_nothing(
 
 
 @given(talks(), st.randoms(use_true_random=False))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_turns_are_the_same_in_any_order_of_arrival_and_however_often_it_comes(
     heard: list[Heard], any
 ) -> None:  # type: ignore[no-untyped-def]
@@ -84,7 +85,7 @@ def test_turns_are_the_same_in_any_order_of_arrival_and_however_often_it_comes(
 
 
 @given(talks())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_every_word_that_asks_for_something_is_in_one_turn_and_the_open_ones_are_the_open_requests(
     heard: list[Heard],
 ) -> None:
@@ -103,7 +104,7 @@ def test_every_word_that_asks_for_something_is_in_one_turn_and_the_open_ones_are
 
 
 @given(talks())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_first_words_of_each_kind_are_found_by_looking_at_every_message(heard: list[Heard]) -> None:
     messages = list({one.message.key: one.message for one in heard}.values())
     for turn in turns_of(messages):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.rules.reference_verdicts import Rules, Said, said_by
 from tests.rules.talks import AGENT, BOT, CUSTOMER, MINUTE, SOLVED, Heard, talks, word
+from tests.thorough import examples
 from touchbook.policy import Policies, Policy, Usual
 from touchbook.policy_files import read_policies
 from touchbook.registers import Setting, ThreadMessage
@@ -97,7 +98,7 @@ def by_every_minute(heard: Sequence[Heard]) -> Told:
 
 
 @given(talks())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_clock_that_ticks_says_what_a_look_at_every_message_at_every_minute_says(
     heard: list[Heard],
 ) -> None:
@@ -109,7 +110,7 @@ def test_a_clock_that_ticks_says_what_a_look_at_every_message_at_every_minute_sa
 
 
 @given(talks())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_clock_that_looks_when_something_arrives_or_is_due_says_the_same_at_the_same_minute(
     heard: list[Heard],
 ) -> None:
@@ -124,7 +125,7 @@ def test_a_clock_that_looks_when_something_arrives_or_is_due_says_the_same_at_th
 
 
 @given(talks(), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_a_clock_killed_while_it_records_and_another_after_it_leave_none_out_and_say_none_twice(
     heard: list[Heard], data: st.DataObject
 ) -> None:
@@ -140,7 +141,7 @@ def test_a_clock_killed_while_it_records_and_another_after_it_leave_none_out_and
 
 
 @given(talks(), st.integers(0, LAST))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_what_is_due_is_the_same_in_any_order_and_is_told_by_the_next_moment(
     heard: list[Heard], minute: int
 ) -> None:
@@ -162,7 +163,7 @@ def test_what_is_due_is_the_same_in_any_order_and_is_told_by_the_next_moment(
 
 
 @given(talks())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_every_verdict_is_a_touchpoint_of_its_type_that_says_so_of_its_turn(heard: list[Heard]) -> None:
     for one in by_every_minute(heard).recorded.values():
         details = CATALOGUE[one.type].model_validate(one.data)

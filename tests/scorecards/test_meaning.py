@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.rules.test_scoring import CARDS, ON, any_card_and_ledger, card_of, visits
+from tests.thorough import examples
 from touchbook.components import ActiveDays, Base, Streak
 from touchbook.ledger import Ledger
 from touchbook.schemas.catalogue import Catalogue
@@ -16,7 +17,7 @@ from touchbook.scoring import explain
 KNOWN = Catalogue().signals
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(any_card_and_ledger)
 def test_no_ledger_gives_more_or_less_than_the_range_of_a_line_a_part_or_the_whole(
     found: tuple[Scorecard, Ledger],

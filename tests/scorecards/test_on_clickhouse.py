@@ -8,11 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from tests.rules.test_scoring import CARDS, ON, WORKED, any_card_and_ledger, worked
 from tests.scorecards.ledger_tables import answered_by_clickhouse, folded
 from tests.servers.clickhouse import ClickHouse
+from tests.thorough import examples
 from touchbook.ledger import Ledger
 from touchbook.scorecard import Scorecard
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(any_card_and_ledger)
 def test_a_clickhouse_server_agrees_with_the_fold(
     clickhouse_server: ClickHouse, found: tuple[Scorecard, Ledger]

@@ -22,6 +22,7 @@ from tests.rules.test_scoring import (
     worked,
 )
 from tests.scorecards.ledger_tables import answered, folded
+from tests.thorough import examples
 from touchbook.components import Base, Gap, Streak
 from touchbook.ledger import Ledger, merged
 from touchbook.scorecard import Linear, Scorecard
@@ -49,14 +50,14 @@ def test_the_shipped_scorecards_agree_with_the_fold_on_customers_of_several_memb
     agree(card, customers, ON)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(any_card_and_ledger, st.integers(ON - 50, ON + 100))
 def test_any_scorecard_agrees_with_the_fold_on_any_day(found: tuple[Scorecard, Ledger], on: int) -> None:
     card, ledger = found
     agree(card, {"ann": [ledger]}, on)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(cards(), st.lists(ledgers(FEW, size=12, reach=60), min_size=2, max_size=4))
 def test_customers_do_not_touch_each_other(card: Scorecard, found: list[Ledger]) -> None:
     agree(card, {f"c{number}": [ledger] for number, ledger in enumerate(found)}, ON)

@@ -11,22 +11,40 @@ import pytest
 
 from tests.servers.clickhouse import ClickHouse
 from tests.servers.kafka import Kafka
+from tests.servers.process import Server
 
 if TYPE_CHECKING:
     from touchbook.streams.backends.kafka import KafkaPlace
+
+_started: list[Server] = []
+
+
+def rest() -> None:
+    """Stops what runs here until `wake`."""
+    for server in _started:
+        server.stop()
+
+
+def wake() -> None:
+    for server in _started:
+        server.start()
 
 
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """With its secure listeners too."""
     with Kafka(tmp_path_factory.mktemp("kafka"), sasl=True) as server:
+        _started.append(server)
         yield server
+        _started.remove(server)
 
 
 @pytest.fixture(scope="session")
 def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
     with ClickHouse(tmp_path_factory.mktemp("clickhouse")) as server:
+        _started.append(server)
         yield server
+        _started.remove(server)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.plain import append as plain
 from tests.streams.touchpoints import Clock, key_of, many, touchpoint
+from tests.thorough import examples
 from touchbook.errors import JournalUnavailable, Overloaded
 from touchbook.schemas.touchpoint import Identifier, Touchpoint
 from touchbook.sealing import decode_body, encode_body, new_key, seal_each, unseal
@@ -116,7 +117,7 @@ def a_table() -> sqlite3.Connection:
 
 
 @given(st.integers(0, 3 * AT_ONCE))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_any_number_of_rows_stands_there_as_by_the_plain_version(count: int) -> None:
     stands = []
     for insert in (insert_whole, plain.insert_whole):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.streams.items import item
 from tests.streams.touchpoints import Clock
+from tests.thorough import examples
 from touchbook.errors import Refused
 from touchbook.streams.backends.sqlite_control import SqliteControl
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
@@ -155,7 +156,7 @@ def test_a_source_is_a_plain_name(control: Control, source: str) -> None:
 # Set aside
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     raw=st.binary(max_size=200),
     inherited=st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.floats(allow_nan=False)),

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.thorough import examples
 from touchbook.errors import BrokerUnavailable, KeyDestroyed
 from touchbook.positions import offset_of, part_of, position_in
 from touchbook.sealing import IdentityKey
@@ -147,7 +148,7 @@ steps = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(steps)
 def test_whoever_believes_to_decide_what_was_answered_is_in_the_journal_and_nothing_that_does_not_count(
     steps: list[tuple[str, int, int]],

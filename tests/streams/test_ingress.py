@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from tests.books import NOON, SHOP, a_book, event, publish
+from tests.thorough import examples
 from touchbook.api.cloudevents import events_of
 from touchbook.errors import JournalUnavailable, Refused, Rejected
 from touchbook.schemas.cloudevents import BATCHED, STRUCTURED, event_in_message
@@ -261,7 +262,7 @@ NAMES = st.text(max_size=6) | st.binary(max_size=6).map(lambda name: name.decode
 def test_whatever_comes_is_durable_afterwards(book: Book) -> None:
     offsets = itertools.count()
 
-    @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=examples(60), suppress_health_check=list(HealthCheck))
     @given(VALUES, st.lists(st.tuples(NAMES.map("ce_".__add__), st.binary(max_size=6)), max_size=3))
     def whatever(value: bytes, headers: list[tuple[str, bytes]]) -> None:
         before = book.control.count_set_aside()

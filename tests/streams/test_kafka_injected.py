@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.servers.mock_kafka import DISCONNECT, INIT_PRODUCER_ID, PRODUCE, MockKafka, kept
+from tests.thorough import examples
 from touchbook.errors import BrokerUnavailable
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_producer import Producer, Row
@@ -321,7 +322,9 @@ deeds = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(deeds, min_size=5, max_size=40))
 def test_whatever_brokers_do_nothing_is_lost_twice_or_out_of_order(
     brokers: MockKafka, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, int, int | None]]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.servers.kafka import Kafka
 from tests.streams.touchpoints import Clock, key_of, many, touchpoint
+from tests.thorough import examples
 from touchbook.errors import (
     BodyUnreadable,
     JournalUnavailable,
@@ -206,7 +207,9 @@ TIME = st.integers(-(2**63) + 1, 2**63 - 1)
         max_size=20,
     )
 )  # fmt: skip
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_touchpoint_is_read_back_as_it_was(journal: KafkaJournal, touchpoints: list[Touchpoint]) -> None:
     answers = append(journal, *touchpoints)
 

@@ -195,7 +195,7 @@ def test_no_key_seals_longer_than_a_lease_after_another_process_retired_it(share
 
     examples = iter(range(1_000))
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
     @given(steps)
     def held_true(history: list[tuple[str, float]]) -> None:
         example = next(examples)

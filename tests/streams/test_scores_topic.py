@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.thorough import examples
 from touchbook.errors import BrokerUnavailable
 from touchbook.projections.watched import Change, Matter, State, Stood
 from touchbook.streams import scores_topic
@@ -250,7 +251,7 @@ class Two:
 
 @pytest.mark.parametrize("page", [2, 500])
 @given(steps=STEPS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_the_topic_says_in_the_end_how_everybody_stands(page: int, steps: list[tuple[Any, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores_topic, "PAGE", page)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.books import NOON, a_book, event
 from tests.streams.topics import PARTS, MemoryStore, TopicJournal, Topics, read
+from tests.thorough import examples
 from touchbook.errors import StoreUnavailable
 from touchbook.positions import position_in
 from touchbook.projections.changes import RegisterRow
@@ -89,7 +90,7 @@ def test_records_that_come_again_in_other_pieces_change_nothing(book: Book) -> N
     once.journal.tell(*a_history())
     once.fold(*once.all())
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.randoms(use_true_random=False))
     def whatever_was_lost_on_the_way(chance: random.Random) -> None:
         often = Shop(book, once.journal)
