@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
+from tests.servers.clickhouse import ClickHouse
+from tests.servers.kafka import Kafka
 from tests.servers.process import free_port, started
 from touchbook.streams.backends.kafka import KafkaPlace
 
@@ -208,6 +211,33 @@ class Machines:
     def close(self) -> None:
         for process in self.processes:
             process.kill()
+
+
+@contextmanager
+def installed(
+    kafka: Kafka,
+    clickhouse: ClickHouse,
+    folder: Path,
+    *,
+    parts: int = 4,
+    ingress: tuple[str, ...] = (),
+    policy: str = "",
+    **environment: str,
+) -> Iterator[Machines]:
+    """A new installation on these servers, with this text as its policy and these settings of every process."""
+    name = f"t{secrets.token_hex(4)}"
+    kafka.start()
+    clickhouse.start().execute(f"CREATE DATABASE {name}")
+    machines = Machines(kafka.bootstrap, name, clickhouse.url(name), folder, parts=parts, ingress=ingress)
+    if policy:
+        (file := folder / "policy.yaml").write_text(policy)
+        machines.environment["TOUCHBOOK_POLICY"] = str(file)
+    machines.environment |= environment
+    try:
+        yield machines
+    finally:
+        machines.close()
+        clickhouse.start().execute(f"DROP DATABASE {name}")
 
 
 def said(words: list[str], directory: Path, environment: Mapping[str, str]) -> dict[str, Any]:

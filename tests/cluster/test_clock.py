@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ import pytest
 
 from tests.cluster.answers import Desk
 from tests.cluster.check import build_of, drained, visible
-from tests.cluster.machines import SECONDS, Machines, Serving
+from tests.cluster.machines import SECONDS, SESSION_SECONDS, Machines, Serving, installed
 from tests.faults.test_clock import POLICY, THREADS, spoken
 from tests.servers.clickhouse import ClickHouse
 from tests.servers.kafka import Kafka
@@ -27,22 +26,11 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 
 @pytest.fixture
 def machines(kafka_server: Kafka, clickhouse_server: ClickHouse, tmp_path: Path) -> Iterator[Machines]:
-    name = f"clock{secrets.token_hex(3)}"
-    kafka_server.start()
-    clickhouse_server.start().execute(f"CREATE DATABASE {name}")
-    made = Machines(kafka_server.bootstrap, name, clickhouse_server.url(name), tmp_path / "many", parts=2)
-    policy = tmp_path / "policy.yaml"
-    policy.write_text(POLICY)
-    made.environment |= {
-        "TOUCHBOOK_CLOCK": "true",
-        "TOUCHBOOK_POLICY": str(policy),
-        "TOUCHBOOK_SESSION_SECONDS": "6",
-    }
-    try:
+    settings = {"TOUCHBOOK_CLOCK": "true", "TOUCHBOOK_SESSION_SECONDS": str(SESSION_SECONDS)}
+    with installed(
+        kafka_server, clickhouse_server, tmp_path / "many", parts=2, policy=POLICY, **settings
+    ) as made:
         yield made
-    finally:
-        made.close()
-        clickhouse_server.start().execute(f"DROP DATABASE {name}")
 
 
 @pytest.mark.thorough

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import secrets
 import threading
 import time
 from collections import Counter
@@ -19,7 +18,7 @@ import pytest
 
 from tests.books import SHOP, event
 from tests.cluster.answers import at_the_desk
-from tests.cluster.machines import SESSION_SECONDS, Machines
+from tests.cluster.machines import SESSION_SECONDS, Machines, installed
 from tests.servers.clickhouse import ClickHouse
 from tests.servers.kafka import Kafka
 from tests.servers.process import free_port
@@ -54,21 +53,11 @@ RESERVE = "/v1/contact:reserve"
 def machines(
     kafka_server: Kafka, clickhouse_server: ClickHouse, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Machines]:
-    name, folder = f"contact{secrets.token_hex(3)}", tmp_path_factory.mktemp("contact")
-    kafka_server.start()
-    clickhouse_server.start().execute(f"CREATE DATABASE {name}")
-    made = Machines(kafka_server.bootstrap, name, clickhouse_server.url(name), folder)
-    policy = folder / "policy.yaml"
-    policy.write_text(POLICY)
-    made.environment |= {
-        "TOUCHBOOK_POLICY": str(policy),
-        "TOUCHBOOK_SESSION_SECONDS": str(SESSION_SECONDS),
-        "TOUCHBOOK_CLOCK": "false",
-    }
-    with closing(made):
+    settings = {"TOUCHBOOK_SESSION_SECONDS": str(SESSION_SECONDS), "TOUCHBOOK_CLOCK": "false"}
+    folder = tmp_path_factory.mktemp("contact")
+    with installed(kafka_server, clickhouse_server, folder, policy=POLICY, **settings) as made:
         made.worker().start()
         yield made
-    clickhouse_server.start().execute(f"DROP DATABASE {name}")
 
 
 @pytest.fixture

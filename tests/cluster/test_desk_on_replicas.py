@@ -6,7 +6,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cluster.machines import SECONDS, SESSION_SECONDS, Machines, Serving
+from tests.cluster.machines import SECONDS, SESSION_SECONDS, Machines, Serving, installed
 from tests.desk.acting import happened
 from tests.desk.pages import field_of, part_of, words_of
 from tests.desk.signed import token_of
@@ -102,17 +101,10 @@ Places = tuple[Place, Place]
 def machines(
     kafka_server: Kafka, clickhouse_server: ClickHouse, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Machines]:
-    name, folder = f"desk{secrets.token_hex(3)}", tmp_path_factory.mktemp("desk")
-    kafka_server.start()
-    clickhouse_server.start().execute(f"CREATE DATABASE {name}")
-    made = Machines(kafka_server.bootstrap, name, clickhouse_server.url(name), folder, parts=2)
-    (policy := folder / "policy.yaml").write_text(POLICY)
-    made.environment |= {"TOUCHBOOK_POLICY": str(policy), "TOUCHBOOK_SESSION_SECONDS": str(SESSION_SECONDS)}
-    try:
+    settings = {"TOUCHBOOK_SESSION_SECONDS": str(SESSION_SECONDS)}
+    folder = tmp_path_factory.mktemp("desk")
+    with installed(kafka_server, clickhouse_server, folder, parts=2, policy=POLICY, **settings) as made:
         yield made
-    finally:
-        made.close()
-        clickhouse_server.start().execute(f"DROP DATABASE {name}")
 
 
 @pytest.fixture(scope="module")

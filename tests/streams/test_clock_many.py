@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.clocks import MINUTE, Company, a_company
+from tests.streams.listed import Listed
 from tests.streams.test_clock import (
     IGNORED,
     REQUESTS,
@@ -30,7 +31,6 @@ from touchbook.projections.watch import Watch
 from touchbook.schemas.times import milliseconds
 from touchbook.schemas.touchpoint import Touchpoint
 from touchbook.streams.backends.kafka import KafkaPlace
-from touchbook.streams.backends.kafka_decisions import STATED, STATEMENT, KafkaDecisions
 from touchbook.streams.backends.kafka_follower import Read
 from touchbook.streams.backends.kafka_producer import Row
 from touchbook.streams.backends.kafka_records import record_of
@@ -83,7 +83,9 @@ class Brokers:
             return reader.position() >= position
 
 
-class Log(KafkaDecisions):
+class Log(Listed):
+    brokers: Brokers
+
     def __init__(self, brokers: Brokers) -> None:
         self.brokers = brokers
         book = brokers.company.book
@@ -92,14 +94,6 @@ class Log(KafkaDecisions):
             PLACE, 1, book.keyring, producer, brokers.company.time, brokers.shows, topic=VERDICTS
         )
         self.offsets()
-
-    def _beginning(self) -> tuple[int, str]:
-        log = self.brokers.log
-        last = log[-1] if log else None
-        if last is not None and last.key != STATEMENT:
-            last = log[int(dict(last.headers)[STATED])]
-        statement = None if last is None else self._opened(last.value)
-        return (0, "") if statement is None else (statement.start, statement.before)
 
     def read(self) -> None:
         with self.brokers.lock:

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.streams.listed import Listed
 from tests.thorough import examples
 from touchbook.errors import BrokerUnavailable, KeyDestroyed
 from touchbook.positions import offset_of, part_of, position_in
 from touchbook.sealing import IdentityKey
 from touchbook.streams.backends.kafka import KafkaPlace
-from touchbook.streams.backends.kafka_decisions import EPOCH, STATED, STATEMENT, KafkaDecisions
+from touchbook.streams.backends.kafka_decisions import EPOCH, STATED, STATEMENT
 from touchbook.streams.backends.kafka_follower import Read
 from touchbook.streams.backends.kafka_producer import Row
 from touchbook.streams.backends.kafka_records import headers_of
@@ -54,8 +55,10 @@ class Brokers:
         return offset_of(position) < self.seen[part_of(position)]
 
 
-class Process(KafkaDecisions):
+class Process(Listed):
     """One that reads when the test says so."""
+
+    brokers: Brokers
 
     def __init__(self, brokers: Brokers, name: str) -> None:
         self.brokers, self.name = brokers, name
@@ -74,14 +77,6 @@ class Process(KafkaDecisions):
         if key_id in self.brokers.destroyed:
             raise KeyDestroyed
         return b"k" * 32
-
-    def _beginning(self) -> tuple[int, str]:
-        log = self.brokers.log
-        last = log[-1] if log else None
-        if last is not None and last.key != STATEMENT:
-            last = log[int(dict(last.headers)[STATED])]
-        statement = None if last is None else self._opened(last.value)
-        return (0, "") if statement is None else (statement.start, statement.before)
 
     def _send(self, rows: list[Row]) -> Future[list[int]]:
         if self.fails:
