@@ -50,6 +50,7 @@ from touchbook.streams.worker import (
     Watchdog,
 )
 from touchbook.streams.worker_metrics import WorkerDoor, WorkerMetrics
+from touchbook.streams.worker_reading import Reading
 
 log = logging.getLogger(__name__)
 
@@ -314,15 +315,6 @@ class _Group:
         """All partitions may be somebody else's."""
         self.lags = {}
 
-    def _is_current(self, event: Any) -> bool:
-        """Whether it was fetched since partitions were last given out: else all of it comes again, to whoever has them
-        now."""
-        return bool(event.message.generation_id == self._app.consumer_generation_id)
-
-    def _acknowledge(self, event: Any) -> None:
-        if self._is_current(event):
-            event.ack()
-
 
 class _Folders(_Group):
     """Who folds the journal."""
@@ -342,6 +334,7 @@ class _Folders(_Group):
         folding = Folding(
             parts.journal, store, parts.control, publishing, parts.catalogue, _record, part_for, parts.metrics
         )
+        self._reading: Reading | None = None
         self._gathering = Gathering(folding, settings.pace, parts.metrics, publishing.look)
         topic = self._app.topic(
             place.topic("journal"), key_type=bytes, value_type=bytes, value_serializer="raw"
@@ -372,18 +365,24 @@ class _Folders(_Group):
     async def _take(self, stream: Any) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         async for event in stream.noack().events():
-            while self._gathering.full and self._is_current(event):
-                await asyncio.sleep(TICK_SECONDS / 5)
-            if not self._is_current(event):
+            fetched: Fetched = event.value
+            if not fetched.arrives():
                 continue
-            done = partial(loop.call_soon_threadsafe, self._acknowledge, event)
+            while self._gathering.full and fetched.reading.is_ours():
+                await asyncio.sleep(TICK_SECONDS / 5)
+            if not fetched.reading.is_ours():
+                continue
+            if fetched.reading is not self._reading:  # what is folded together is of one
+                self._gathering.drop()
+                self._reading = fetched.reading
+            done = partial(loop.call_soon_threadsafe, fetched.keep)
             self._gathering.take(
-                Pack(event.message.partition, event.value.records, partial(_unless_closed, done))
+                Pack(event.message.partition, fetched.records, partial(_unless_closed, done))
             )
             yield None
 
-    def _changed_hands(self) -> None:
-        super()._changed_hands()
+    async def _revoked(self, *_: object, **__: object) -> None:
+        await super()._revoked()
         self._gathering.drop()
 
 
@@ -415,11 +414,13 @@ class _Doormen(_Group):
     async def _take(self, stream: Any) -> AsyncIterator[None]:
         async for event in stream.noack().events():
             fetched: Fetched = event.value
+            if not fetched.arrives():
+                continue
             arrived = [_arrived(one) for one in fetched.records]
             pause = FIRST_PAUSE
-            while self._is_current(event) and not self._stopping:
+            while fetched.reading.is_ours() and not self._stopping:
                 if await self._taken(arrived):
-                    self._acknowledge(event)
+                    fetched.keep()
                     break
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)

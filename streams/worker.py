@@ -420,8 +420,8 @@ class Gathering:
     """Two threads around a `Folding`: one folds what waits while the other saves what was folded.
 
     A store that fails is retried for as long as it takes. `failing_because` says why it fails now, `stopped_because`
-    why nothing goes on. After `drop` nothing of what was taken before is acknowledged any more; all of it is expected
-    again from whoever owns the parts.
+    why nothing goes on. After `drop` nothing more of what was taken before is saved, but what is being saved just now;
+    all of it is expected again from whoever owns the parts.
     """
 
     def __init__(

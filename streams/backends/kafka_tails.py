@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
@@ -15,6 +15,20 @@ from touchbook.errors import BrokerUnavailable
 from touchbook.streams.backends.kafka import KafkaPlace, reaching
 
 READ_SECONDS = 10.0
+
+
+class Standing(NamedTuple):
+    """How far a group has come in a part of a topic, which has records from the offset `first` to before `end`.
+    `committed` is the offset it goes on from; None while it has acknowledged nothing."""
+
+    first: int
+    committed: int | None
+    end: int
+
+    @property
+    def lag(self) -> int:
+        """How many records it has not acknowledged."""
+        return max(self.end - (self.first if self.committed is None else self.committed), 0)
 
 
 class KafkaTails:
@@ -36,17 +50,17 @@ class KafkaTails:
 
     def lag(self, places: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
         """How many records of each (topic, part) the group has not acknowledged."""
+        return {place: one.lag for place, one in self.standing(places).items()}
+
+    def standing(self, places: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Standing]:
         asked = [TopicPartition(*place) for place in places]
         if not asked:
             return {}
         with self._using() as client:
             done = {one: client.committed(one) for one in asked}
             ends = client.end_offsets(asked)
-            begins = client.beginning_offsets([one for one in asked if done[one] is None])
-        return {
-            (one.topic, one.partition): max(ends[one] - (begins[one] if done[one] is None else done[one]), 0)
-            for one in asked
-        }
+            firsts = client.beginning_offsets(asked)
+        return {(one.topic, one.partition): Standing(firsts[one], done[one], ends[one]) for one in asked}
 
     def read(self, topic: str, part: int, start: int, end: int) -> Sequence[tuple[bytes, bytes | None]]:
         """Keys and values of what is there from one offset to before another; what was compacted away is missing."""

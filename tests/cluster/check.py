@@ -6,8 +6,9 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from tests.api.serving import serving as served
 from tests.books import a_book, folded
 from tests.cluster.answers import Desk, Identifier, at_the_desk, differences, told
 from tests.cluster.load import KIOSK, SHOP, Told
-from tests.cluster.machines import SECONDS, Machines, Serving
+from tests.cluster.machines import SECONDS, Machines, Serving, Working
 from tests.faults.check import Findings
 from touchbook.api.app import create_app
-from touchbook.positions import position_in, token_of
+from touchbook.errors import BodyUnreadable
+from touchbook.positions import offset_of, position_in, token_of
 from touchbook.projections.compacted import KINDS, Erased, Marker, decode
 from touchbook.projections.stores.clickhouse import ClickHouse
 from touchbook.projections.stores.clickhouse_ddl import Build
@@ -29,17 +31,26 @@ from touchbook.projections.stores.clickhouse_reader import ClickHouseReader
 from touchbook.projections.stores.replica import ReplicaProjections
 from touchbook.projections.stores.sqlite import serving
 from touchbook.streams.admission import Item, Publisher, key_of
-from touchbook.streams.backends.kafka_tails import KafkaTails
+from touchbook.streams.backends.kafka_records import record_of
+from touchbook.streams.backends.kafka_tails import KafkaTails, Standing
 from touchbook.streams.backends.kafka_topics import read_control
 from touchbook.streams.worker import LOOK_SECONDS
 from touchbook.wiring import Book, now
 
 AT_ONCE = 2_000
+CLOSE = 100
 LEDGER = """
 SELECT type || ':' || value, signal, day, count, total FROM ledger JOIN identifiers ON identifiers.id = ledger.subject
 """
 ALL = "SELECT type, value FROM identifiers"
 MARK = re.compile(r"poison-[0-9]+-0\.[0-9]+(?:e-[0-9]+)?")
+
+
+@dataclass(repr=False)
+class Traced(Findings):
+    """And where what is lost was lost."""
+
+    traces: list[str] = field(default_factory=list)
 
 
 def build_of(machines: Machines) -> str:
@@ -48,16 +59,23 @@ def build_of(machines: Machines) -> str:
     return str(orjson.loads(said[-1])["build"])
 
 
+def standing(machines: Machines, build: str) -> dict[tuple[str, int], Standing]:
+    """How far the groups have come. In the ingress topics first: what was acknowledged there is in the journal."""
+    found: dict[tuple[str, int], Standing] = {}
+    for group, topics in (
+        ("ingress", [f"ingress.{source}" for source in machines.ingress]),
+        (build, ["journal"]),
+    ):
+        with KafkaTails(machines.place, f"{machines.prefix}-{group}") as tails:
+            found |= tails.standing(
+                [(machines.place.topic(one), part) for one in topics for part in range(machines.parts)]
+            )
+    return found
+
+
 def lag(machines: Machines, build: str) -> int:
-    """Records that nobody has acknowledged: of the journal, and of ingress topics."""
-    groups = {f"{machines.prefix}-{build}": ["journal"]}
-    groups[f"{machines.prefix}-ingress"] = [f"ingress.{source}" for source in machines.ingress]
-    behind = 0
-    for group, topics in groups.items():
-        with KafkaTails(machines.place, group) as tails:
-            places = [(machines.place.topic(one), part) for one in topics for part in range(machines.parts)]
-            behind += sum(tails.lag(places).values())
-    return behind
+    """Records that nobody has acknowledged: of ingress topics, and of the journal."""
+    return sum(one.lag for one in standing(machines, build).values())
 
 
 def drained(machines: Machines, build: str, seconds: float = SECONDS) -> float:
@@ -99,13 +117,18 @@ def _admit(book: Book, items: Sequence[Item], publisher: Publisher) -> None:
         assert {one.outcome for one in outcomes} == {"accepted"}
 
 
-def compared(machines: Machines, sent: Told, replicas: Sequence[Serving], agent: str, admin: str) -> Findings:
+def compared(machines: Machines, sent: Told, replicas: Sequence[Serving], agent: str, admin: str) -> Traced:
     """Everything. Nobody publishes, nothing is behind, and the replicas run."""
-    found = Findings()
+    found = Traced()
     found.other += sent.surprises
     build = build_of(machines)
     with one_machine(sent) as book:
         expected = book.projections.digest()
+        found.other += [
+            f"{topic}, part {part}: {one.committed} is committed of {one.end}"
+            for (topic, part), one in standing(machines, build).items()
+            if one.lag or (one.committed or 0) > one.end
+        ]
         _compare_store(found, machines, sent, build, expected)
         _compare_topics(found, machines, build)
         for replica in replicas:
@@ -119,7 +142,7 @@ def compared(machines: Machines, sent: Told, replicas: Sequence[Serving], agent:
 
 
 def _compare_store(
-    found: Findings, machines: Machines, sent: Told, build: str, expected: dict[str, str]
+    found: Traced, machines: Machines, sent: Told, build: str, expected: dict[str, str]
 ) -> None:
     with closing(ClickHouse.of(machines.projections)) as clickhouse:
         table = Build(build).tables["entries"]
@@ -129,11 +152,57 @@ def _compare_store(
         key_of(SHOP.source if sent.ways[id] == "door" else KIOSK.source, id): id for id in sent.acknowledged
     }
     found.lost += [id for key, id in keys.items() if key not in counted]
+    found.traces += _traced(machines, build, {key for key in keys if key not in counted})
     found.doubled += [keys.get(key, key) for key, times in counted.items() if times > 1]
     found.other += [f"{key} was never sent" for key in counted if key not in keys]
     found.other += [
         f"ClickHouse: another digest of {name}" for name in expected if digests[name] != expected[name]
     ]
+
+
+def _traced(machines: Machines, build: str, lost: Collection[str]) -> Iterator[str]:
+    """For whoever looks for the cause: where in the journal that stands which nobody folded, and how far everybody
+    says that he came."""
+    if not lost:
+        return
+    with closing(ClickHouse.of(machines.projections)) as clickhouse:
+        said = clickhouse.execute(
+            f"SELECT part, max(position) FROM {Build(build).tables['positions']} GROUP BY part"
+        )
+    folded = {part: offset_of(position) + 1 for part, position in said}
+    in_journal: set[str] = set()
+    for (topic, part), one in standing(machines, build).items():
+        told = f"{topic}, part {part}: records from {one.first} to {one.end}, committed {one.committed}"
+        if topic != machines.place.topic("journal"):
+            yield told
+            continue
+        places = dict(_places(machines, part, one, lost))
+        in_journal |= places.keys()
+        yield f"{told}, folded {folded.get(part)}, missing {list(_stretches(sorted(places.values())))}"
+    yield f"not in the journal at all: {len(lost) - len(in_journal)}"
+    for worker in (one for one in machines.processes if isinstance(one, Working)):
+        lines = worker.log.read_text(errors="replace").splitlines()
+        yield f"{worker.name}:"
+        yield from (line for line in lines if "worker_reading" in line or "CRITICAL" in line)
+
+
+def _places(machines: Machines, part: int, one: Standing, keys: Collection[str]) -> Iterator[tuple[str, int]]:
+    """At which offsets these touchpoints stand."""
+    with KafkaTails(machines.place) as tails:
+        for raw in tails.records(machines.place.topic("journal"), part, one.first, one.end):
+            with suppress(BodyUnreadable):
+                record = record_of(part, raw.offset, raw.timestamp, raw.key, raw.value, raw.headers)
+                if record.key in keys:
+                    yield record.key, raw.offset
+
+
+def _stretches(offsets: Sequence[int]) -> Iterator[str]:
+    """Those that stand close together, as one."""
+    for place, offset in enumerate(offsets):
+        if place == 0 or offset - offsets[place - 1] > CLOSE:
+            first = offset
+        if place + 1 == len(offsets) or offsets[place + 1] - offset > CLOSE:
+            yield f"{first}-{offset}"
 
 
 def _compare_topics(found: Findings, machines: Machines, build: str) -> None:

@@ -9,6 +9,7 @@ or otherwise wrong. A run repeats with its seed as far as the machine's timing a
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import secrets
 import sys
@@ -20,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cluster.check import build_of, compared, drained
+from tests.cluster.check import Traced, build_of, compared, drained
 from tests.cluster.load import (
     ERASING_SECONDS,
     KIOSK,
@@ -65,6 +66,8 @@ class Faults:
     ended: list[str] = field(default_factory=list)
     """Processes that ended though nobody asked them to, as while the broker was away; they were started again."""
     draining: list[float] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)
+    """Where what is lost was lost."""
 
     def __post_init__(self) -> None:
         self.rnd = random.Random(self.seed)
@@ -163,6 +166,7 @@ class Faults:
         self.heal()
         wrong = self.compare()
         self.found.add(wrong)
+        self.traces += wrong.traces
         return wrong
 
     def heal(self) -> None:
@@ -177,7 +181,7 @@ class Faults:
         for replica in self.replicas:
             replica.ready()
 
-    def compare(self) -> Findings:
+    def compare(self) -> Traced:
         fresh = self.machines.replica()
         self.machines.fresh(fresh)
         try:
@@ -186,7 +190,7 @@ class Faults:
             fresh.kill()
 
     def told(self) -> str:
-        """One line of figures."""
+        """One line of figures; and where what is lost was lost, if anything is."""
         sent = self.sent
         aside = len(sent.rejected) + len(sent.reused) + sum(sent.poison.values())
         return (
@@ -195,6 +199,7 @@ class Faults:
             f"garbage on the journal {sent.garbage}, lost {len(self.found.lost)}, doubled {len(self.found.doubled)}, "
             f"otherwise wrong {len(self.found.other)}, ended by themselves {len(self.ended)}, "
             f"lag gone after {max(self.draining, default=0):.1f} s"
+            + "".join(f"\n{line}" for line in (*self.traces, *(self.ended if self.traces else ())))
         )
 
     def close(self) -> None:
@@ -358,6 +363,7 @@ def main() -> int:
     asked.add_argument("--away", type=float, default=AWAY, help=f"seconds that ClickHouse is away ({AWAY:g})")
     asked.add_argument("--folder", type=Path, help="where logs are left; forgotten at the end if not given")
     given = asked.parse_args()
+    os.environ.setdefault("TOUCHBOOK_CLOCK", "false")  # as in the tests: it would add what it notices
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="touchbook-cluster-") as made:
         folder = given.folder or Path(made)

@@ -135,6 +135,8 @@ class AtADoor:
         self._told = told
         self._rnd = random.Random(seed)
         self._connection: http.client.HTTPConnection | None = None
+        self._unsure = 0
+        """Answers after which something may be written still."""
         self.last: Any = None
 
     def step(self) -> None:
@@ -202,12 +204,16 @@ class AtADoor:
         return self._ask("GET", path, key)
 
     def publish_for_erasure(self, key: str) -> None:
-        """Somebody comes, and wants to be erased once all of his is recorded."""
-        name = f"gone{len(self._told.erased)}"
+        """Somebody comes, and wants to be erased once all of his is recorded; unless something of it may be written
+        after that still, which would rightly bring him back."""
+        unsure = self._unsure
+        name = f"gone{len(self._told.items)}"
         who = {"user_id": name, "device": f"of-{name}"}
         ids = [self._told.new(self._rnd, who=who if number else {"user_id": name}) for number in range(5)]
         for _ in range(MOST_ATTEMPTS):
             self.publish([id for id in ids if id not in self._told.acknowledged])
+            if self._unsure != unsure:
+                return
             if all(id in self._told.acknowledged for id in ids):
                 self._told.erased[name] = secrets.token_hex(16)
                 self.erase(name, key)
@@ -236,6 +242,7 @@ class AtADoor:
         with self._told.lock:
             self._told.refused += status == 503
             self._told.unanswered += status == 0
+            self._unsure += status in (0, 503)
             if status not in (0, 503, *expected):
                 self._told.surprises.append(f"{status}: {self.last}")
 

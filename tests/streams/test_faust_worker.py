@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,17 @@ from aiokafka import AIOKafkaProducer
 from tests.books import event
 from tests.servers.kafka import Kafka
 from tests.streams.names import POISON, produce
+from tests.streams.topics import MemoryStore
 from tests.streams.working import Opened, Plan, Worker, make_topics, opened, working
+from touchbook.settings import settings_from
+from touchbook.streams import faust_transport, worker_reading
 from touchbook.streams.admission import Item, Publisher
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_producer import Producer, Row
 from touchbook.streams.backends.kafka_tails import KafkaTails
 from touchbook.streams.control import SetAside
-from touchbook.wiring import now
+from touchbook.streams.faust_worker import WorkerParts, WorkerSettings, _Working
+from touchbook.wiring import catalogue_of, now
 
 pytestmark = pytest.mark.server
 SHOP = Publisher("shop", "web_chat")
@@ -97,6 +103,45 @@ def test_two_workers_share_the_parts_and_one_that_is_killed_is_taken_over_from(
 def parts_of(worker: Any) -> set[str]:
     lines = worker.ask("/metrics")[1].splitlines()
     return {line.split('"')[1] for line in lines if line.startswith("touchbook_worker_lag_records{")}
+
+
+def test_what_is_lost_between_the_broker_and_the_fold_is_read_again(
+    plan: Plan, door: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Faust empties its queues, which it does whenever partitions were given out."""
+    turns = itertools.count()
+    whole = faust_transport.Conductor._compile_message_handler
+
+    def with_holes(conductor: faust_transport.Conductor) -> Callable[[Any], Any]:
+        deliver = whole(conductor)
+
+        async def on_message(message: Any) -> None:
+            if next(turns) % 4 != 1:
+                await deliver(message)
+
+        return on_message
+
+    monkeypatch.setattr(faust_transport.Conductor, "_compile_message_handler", with_holes)
+    monkeypatch.setattr(faust_transport, "MAX_PACK", 10)
+    monkeypatch.setattr(worker_reading, "LOST_SECONDS", 0.5)
+    store, ended = MemoryStore(), threading.Event()
+    parts = WorkerParts(
+        place=plan.place, build=plan.build, catalogue=catalogue_of(settings_from(data=Path(plan.data))),
+        journal=door.journal, control=door.control, producer=door.producer, clock=now, store=store,
+    )  # fmt: skip
+    settings = WorkerSettings(commit_seconds=0.2)
+    thread = threading.Thread(target=lambda: _Working(parts, settings, tmp_path, ended.is_set).run())
+    thread.start()
+    try:
+        tell(door, 300)
+        deadline = time.monotonic() + 60
+        while lag(plan) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        ended.set()
+        thread.join()
+    assert next(turns) > 30
+    assert (lag(plan), len(store.entries)) == (0, 300)
 
 
 # Ending
