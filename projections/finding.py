@@ -1,4 +1,4 @@
-"""Finding a customer by what an agent has at hand: a name or the beginning of one, any identifier the customer ever
+"""Finding a customer by what an agent has at hand: a name or a part of one, any identifier the customer ever
 had, the number of a case or an order."""
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ MOST_WORDS, LONGEST_WORD = 20, 50
 LONGEST_ASKED = 300
 SHORTEST_BEGINNING = 2
 """Letters from which on what begins so is looked for: too much begins with one, and nothing that is meant."""
+SHORTEST_PART = 3
+"""Letters from which on a part is looked for within words too, see `ends_again.sql`."""
 SHOWN_MATCHES = 3
 """Of one customer."""
 MATCHES_A_CUSTOMER = 4
@@ -34,6 +36,8 @@ MATCHES_A_CUSTOMER = 4
 
 _NUMBER_OF = re.compile(r"(?:(?:case|order|ticket|обращение|заказ)\b|[#№])\s*[#№]?\s*(?=\S)", re.IGNORECASE)
 """What people write before the number of a case or an order."""
+_STRUCK = str.maketrans("øłđħı", "oldhi")
+"""Letters with a stroke, or without their dot, which Unicode takes for letters of their own."""
 _PHONE = re.compile(r"(?:\+|00)?[\d\s()./\-\u2010-\u2015]{4,}")
 
 
@@ -62,8 +66,11 @@ def words_of(text: Any) -> list[str]:
     """The words of a name as they are compared: letters without case and without accents."""
     if not isinstance(text, str):
         return []
-    bare = unicodedata.normalize("NFKD", text[:2_000].casefold())
+    bare = text[:2_000].casefold()
     if not bare.isascii():
+        bare = (
+            unicodedata.normalize("NFKD", bare).casefold().translate(_STRUCK)
+        )  # an ornate letter keeps its case
         bare = "".join(letter for letter in bare if unicodedata.category(letter) != "Mn")
     words = re.findall(r"\w+", bare)
     return list(dict.fromkeys(word[:LONGEST_WORD] for word in words[:MOST_WORDS]))

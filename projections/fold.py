@@ -23,7 +23,7 @@ from touchbook.timeline import ERASED, UNREADABLE, Entry
 
 log = logging.getLogger(__name__)
 
-PROJECTION_VERSION = 3
+PROJECTION_VERSION = 4
 """Bumped by hand whenever the fold gives other rows for the same journal, or a table changes its shape."""
 
 

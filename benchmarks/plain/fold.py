@@ -17,7 +17,7 @@ from touchbook.errors import KeyDestroyed
 from touchbook.identity import SHARED_BEYOND, claims_of, is_blocked
 from touchbook.ledger import day_of
 from touchbook.projections.changes import ClaimKey, ClaimRow, IdentifierRow, RegisterRow, claim_key
-from touchbook.projections.finding import NAME_TRAITS, words_of
+from touchbook.projections.finding import NAME_TRAITS, SHORTEST_PART, words_of
 from touchbook.projections.fold import consents_of
 from touchbook.projections.stores.sqlite import build, sql
 from touchbook.registers import ThreadMessage, open_requests
@@ -250,7 +250,12 @@ def plain_derive(db: sqlite3.Connection) -> None:
     names = db.execute("SELECT subject, key, value FROM registers WHERE kind = 'trait'").fetchall()
     for subject, key, value in names:
         if key in NAME_TRAITS:
-            db.executemany(sql("write_term"), ((subject, key, term) for term in words_of(json.loads(value))))
+            words = words_of(json.loads(value))
+            db.executemany(sql("write_term"), ((subject, key, term) for term in words))
+            ends = {word[at:] for word in words for at in range(1, len(word) - SHORTEST_PART + 1)}
+            db.executemany(
+                "INSERT OR IGNORE INTO search_ends VALUES (?, ?)", ((end, subject) for end in ends)
+            )
     subjects = db.execute("SELECT DISTINCT subject FROM thread_messages ORDER BY subject").fetchall()
     for (subject,) in subjects:
         rows = db.execute("SELECT * FROM thread_messages WHERE subject = ?", (subject,))

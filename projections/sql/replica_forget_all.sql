@@ -1,6 +1,7 @@
 DELETE FROM ledger;
 DELETE FROM registers;
 DELETE FROM search;
+DELETE FROM search_ends;
 DELETE FROM thread_messages;
 DELETE FROM unanswered;
 DELETE FROM contacts;

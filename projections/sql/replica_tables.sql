@@ -43,4 +43,4 @@ CREATE TABLE pending (subject TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY 
 -- `salt` is of this file alone: what one replica answered is never taken for an answer of another.
 CREATE TABLE replica (build TEXT NOT NULL, salt TEXT NOT NULL);
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

@@ -30,6 +30,9 @@ CREATE TABLE search (
 ) WITHOUT ROWID;
 CREATE INDEX search_by_term ON search (term);
 
+-- What these words end with, from three letters on, so that every part of a word begins one.
+CREATE TABLE search_ends (term TEXT NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (term, subject)) WITHOUT ROWID;
+
 CREATE TABLE thread_messages (
     subject TEXT NOT NULL, thread TEXT NOT NULL, occurred_at INTEGER NOT NULL, key TEXT NOT NULL,
     role TEXT NOT NULL, public INTEGER NOT NULL, channel TEXT NOT NULL,

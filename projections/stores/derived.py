@@ -35,10 +35,13 @@ def search_again(rows: Rows, names: Collection[Name]) -> None:
         stored[subject, key].add(term)
     changed = sorted(name for name in names if wanted[name] != stored[name])
     if old := [name for name in changed if stored[name]]:
+        rows(_sql("ends_drop"), (json.dumps(sorted({subject for subject, _ in old})),))
         rows(_sql("search_drop"), (json.dumps(old),))
     for name in changed:
         for term in sorted(wanted[name]):
             rows(_sql("write_term"), (*name, term))
+    if changed:
+        rows(_sql("ends_again"), (json.dumps(sorted({subject for subject, _ in changed})),))
 
 
 def unanswered_again(rows: Rows, threads: Collection[Thread]) -> None:

@@ -206,9 +206,10 @@ class Reader(Protocol):
         """Their contacts from `since` on, in order of (occurred_at, key)."""
 
     def found(self, words: Sequence[str], beginnings: Sequence[str], limit: int) -> list[Match]:
-        """Whose names have for each of the words (see `finding.words_of`) one that begins so, and whose identifiers,
-        cases or orders begin in one of these ways, small and capital letters alike. Exact ones first; at most `limit`
-        of each kind for each beginning."""
+        """Whose names have for each of the words (see `finding.words_of`) one that begins so, or holds it where it has
+        at least `finding.SHORTEST_PART` letters, and whose identifiers, cases or orders begin in one of these ways,
+        small and capital letters alike. Exact ones first, parts within words last; at most `limit` of each kind for
+        each beginning."""
 
     def minutes(self, since: int) -> list[tuple[int, str, int]]:
         """(minutes since 1970, channel, touchpoints recorded) from that minute on, without those that the server made

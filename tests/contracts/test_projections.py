@@ -260,6 +260,13 @@ def test_contacts_come_in_order_of_time_over_several_subjects_from_a_time_on(sto
     assert contacts(store, since=21) == []
 
 
+def test_contacts_come_as_they_were_whatever_stands_in_them(store: Projections) -> None:
+    odd = 'x"\\/\n\x1f\u2028\U0001f600'
+    his = ContactRow(BO, 10, "k3", "reserved", odd, odd, odd, (odd, "", "null"), odd, None, -(2**53) - 1)
+    store.write(contacted(his), 0, nth(1))
+    assert contacts(store) == [his]
+
+
 def test_a_contact_told_again_is_one(store: Projections) -> None:
     store.write(contacted(RESERVED), 0, nth(1))
     before = store.digest()
@@ -500,8 +507,38 @@ def test_a_name_is_found_by_how_each_of_its_words_begins(store: Projections) -> 
     assert found(store, "боря") == [(BO, "name", "Боря", True)], "other alphabets are folded too"
     assert [one[0] for one in found(store, "бор annen")] == [BO], "several names of one person count together"
     assert found(store, "бор muller") == []
-    assert found(store, "üller") == found(store, "nn") == []
+    assert found(store, "nn") == found(store, "mu uller nn") == [], "two letters only begin a word"
     assert len(found(store, "ann", limit=1)) == 1
+
+
+def test_a_name_is_found_by_three_letters_anywhere_in_a_word_of_it_after_those_that_begin_so(
+    store: Projections,
+) -> None:
+    store.write(named(ANN, 5, name="Жанна Müller-Ros"), 0, nth(1))
+    his = named(BO, 6, name="Bo Ulle")
+    his.see(BO, "c" * 32, Identifier("user_id", "ulle-7"), 1, 0, 1)
+    store.write(his, nth(1), nth(2))
+    assert [one[:2] for one in found(store, "ull", "ull")] == [
+        (BO, "name"), ("c" * 32, "identifier"), (ANN, "name")
+    ]  # fmt: skip
+    assert found(store, "анн") == found(store, "ller ann".replace("ann", "анна")) == found(store, "ж uller")
+    assert found(store, "анн") == [(ANN, "name", "Жанна Müller-Ros", False)]
+    assert found(store, "ro ж ulle") == found(store, "анн"), (
+        "shorter words begin one, longer ones may be within"
+    )
+    assert [one[0] for one in found(store, "ull", limit=1)] == [BO]
+    assert found(store, "ull bo анн") == found(store, "ulm") == []
+    store.write(named(ANN, 9, name="Жанна Berg"), nth(2), nth(3))
+    assert [one[0] for one in found(store, "uller")] == []
+    assert [one[0] for one in found(store, "нна")] == [ANN]
+    store.erase([ANN], nothing, nth(3), nth(4))
+    assert found(store, "нна") == found(store, "erg") == []
+
+
+def test_a_name_of_one_part_repeated_keeps_nobody_else_from_being_found(store: Projections) -> None:
+    store.write(named(ANN, 5, name=" ".join("an" * n for n in range(3, 23))), 0, nth(1))
+    store.write(named(BO, 6, name="Susanan"), nth(1), nth(2))
+    assert {one[0] for one in found(store, "nan", limit=2)} == {ANN, BO}
 
 
 def test_only_the_latest_name_of_an_identifier_is_found_in_any_order_of_arrival(store: Projections) -> None:

@@ -19,6 +19,7 @@ def canaries_of(n: int) -> dict[str, str]:
     return {
         "name": f"Zqname{n:05}x",
         "as it is looked for": f"zqname{n:05}x",
+        "a part of it": f"name{n:05}x",
         "email": f"zqmail{n:05}x@example.test",
         "phone": f"+4915{n:05}7731",
         "text": f"zqtext{n:05}x, nobody else's words",

@@ -19,7 +19,7 @@ from touchbook.identity import IdentityRules
 from touchbook.projections import customers as reading
 from touchbook.projections.cursors import cursor_of
 from touchbook.projections.customers import Customer
-from touchbook.projections.finding import MOST_WORDS, Asked, asked_in, words_of
+from touchbook.projections.finding import MOST_WORDS, NAME_TRAITS, SHORTEST_PART, Asked, asked_in, words_of
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.streams.rebuild import rebuild
 from touchbook.timeline import NOISE, Entry, TimelineFilters, actor_of, mood_of, passes
@@ -125,6 +125,58 @@ def test_words_of_hostile_names_are_few_and_short() -> None:
     assert words_of("x" * 100_000) == ["x" * 50]
     assert words_of("O'Brien-Ålund, JOSÉ josé Straße") == ["o", "brien", "alund", "jose", "strasse"]
     assert words_of(None) == words_of({"a": 1}) == words_of("—  '") == []
+
+
+def test_ornate_struck_and_accented_letters_are_plain_ones() -> None:
+    assert words_of("Søren ŁUKASZ Đorđe ılker") == ["soren", "lukasz", "dorde", "ilker"]
+    assert words_of("𝐌𝐚𝐫𝐭𝐚 ℌans Ёлкин Й") == ["marta", "hans", "елкин", "и"]
+
+
+letters = st.text(alphabet="аАёЕbBøá́ -'1", max_size=7)
+
+
+@few
+@given(
+    st.lists(st.dictionaries(st.sampled_from(NAME_TRAITS[:3]), letters, min_size=1), min_size=1, max_size=4),
+    st.lists(letters, min_size=1, max_size=6),
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(NAME_TRAITS[:3]), letters), max_size=3),
+)
+def test_by_parts_of_names_those_are_found_that_a_slow_look_at_every_name_finds(
+    people: list[dict[str, str]], texts: list[str], renamed: list[tuple[int, str, str]]
+) -> None:
+    with a_book() as book:
+        for n, traits in enumerate(people):
+            publish(book, [event("identified", {"traits": traits}, who=f"#{n}", days_ago=9, id=f"p{n}")])
+        for at, (n, key, name) in enumerate(renamed):
+            who = n % len(people)
+            publish(
+                book,
+                [event("identified", {"traits": {key: name}}, who=f"#{who}", days_ago=8 - at, id=f"r{at}")],
+            )
+            people[who] = {**people[who], key: name}
+        ids = {folded(book).customers.find(f"user_id:#{n}").ids[0]: traits for n, traits in enumerate(people)}
+        with book.projections.reading() as reader:
+            for asked in filter(None, map(words_of, texts)):
+                slow = {id for id, traits in ids.items() if plainly_called(traits, asked)}
+                found = [match.subject for match in reader.found(asked, (), 100)]
+                assert set(found) == slow, (asked, people)
+                begun = [begins_so(ids[id], asked) for id in found]
+                assert begun == sorted(begun, reverse=True), "what begins so comes first"
+
+
+def called(traits: dict[str, str]) -> list[str]:
+    return [word for name in traits.values() for word in words_of(name)]
+
+
+def plainly_called(traits: dict[str, str], asked: list[str]) -> bool:
+    return all(
+        any(word.startswith(one) or (len(one) >= SHORTEST_PART and one in word) for word in called(traits))
+        for one in asked
+    )
+
+
+def begins_so(traits: dict[str, str], asked: list[str]) -> bool:
+    return all(any(word.startswith(one) for word in called(traits)) for one in asked)
 
 
 def test_one_identifier_named_with_its_type_means_that_one_alone() -> None:
