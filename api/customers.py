@@ -18,8 +18,9 @@ from touchbook.api.access import CUSTOMER
 from touchbook.api.answers import encoded
 from touchbook.api.bodies import read_model
 from touchbook.api.openapi import body_of, extra, refusals_of
+from touchbook.api.parameters import moment
 from touchbook.api.paths import decoded
-from touchbook.api.reads import Asked, answer, changed, moment
+from touchbook.api.reads import Asked, answer, changed
 from touchbook.errors import TouchbookError
 from touchbook.schemas.details import Direction, Purpose
 from touchbook.timeline import TimelineFilters, named

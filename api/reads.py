@@ -16,14 +16,13 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from touchbook.api.answers import json_answer
+from touchbook.api.parameters import day, wrong
 from touchbook.api.paths import decoded
 from touchbook.api.seen import header_of, seen_of
-from touchbook.errors import Refused, Rejected
-from touchbook.ledger import MILLISECONDS_A_DAY, Day, day_of
+from touchbook.ledger import Day, day_of
 from touchbook.positions import position_of
 from touchbook.projections.customers import Customer
 from touchbook.schemas.display import LANGUAGES, Language
-from touchbook.schemas.times import day_number, milliseconds
 from touchbook.streams.follow import Following
 from touchbook.wiring import Book
 
@@ -147,30 +146,6 @@ def _quality(parameters: str) -> float:
         return min(max(float(value), 0.0), 1.0) if name.strip() == "q" else 1.0
     except ValueError:
         return 0.0
-
-
-def day(name: str, text: str) -> Day:
-    """The day in a parameter. Raises `Refused` naming it."""
-    try:
-        return day_number(text)
-    except ValueError:
-        raise wrong(name, "expected a UTC day as YYYY-MM-DD") from None
-
-
-def moment(name: str, text: str | None, *, end: bool = False) -> int | None:
-    """The milliseconds of a parameter that is a time or a day; of a day the beginning, or with `end` the end."""
-    if text is None:
-        return None
-    try:
-        if len(text) == 10:
-            return (day_number(text) + end) * MILLISECONDS_A_DAY
-        return milliseconds(text, name)
-    except (ValueError, Rejected):
-        raise wrong(name, "expected a UTC day as YYYY-MM-DD, or an RFC 3339 time with a zone") from None
-
-
-def wrong(name: str, expected: str) -> Refused:
-    return Refused(422, "parameter_invalid", f"query {name}: {expected}")
 
 
 async def waited(asked: Asked) -> dict[str, str]:

@@ -18,7 +18,8 @@ from touchbook.api.access import CUSTOMER
 from touchbook.api.answers import json_answer
 from touchbook.api.customers import Cursor, Poll, Ref
 from touchbook.api.openapi import refusals_of
-from touchbook.api.reads import Asked, answer, moment, wrong
+from touchbook.api.parameters import moment, wrong
+from touchbook.api.reads import Asked, answer
 from touchbook.api.standing import in_step
 from touchbook.ledger import MILLISECONDS_A_DAY
 from touchbook.projections.requests import boundary_of, requests_of

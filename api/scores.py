@@ -19,7 +19,8 @@ from touchbook.api.access import CUSTOMER
 from touchbook.api.answers import encoded
 from touchbook.api.bodies import read_model
 from touchbook.api.openapi import Operation, body_of, operation
-from touchbook.api.reads import Asked, day, has, tag_of, waited
+from touchbook.api.parameters import day
+from touchbook.api.reads import Asked, has, tag_of, waited
 from touchbook.ledger import Day
 from touchbook.projections.standing import Standing
 from touchbook.wiring import Book

@@ -42,7 +42,7 @@ def backup(
     """
     from touchbook.streams.backends.sqlite_keyring import MASTER_KEY_FILE
     from touchbook.streams.backup import back_up
-    from touchbook.wiring import now
+    from touchbook.streams.now import now
 
     settings = settings_of(config, data=data)
     one_machine(settings, "Kafka keeps the journal and its keys: back up its disks, and the master key apart")

@@ -80,7 +80,7 @@ def _run(
     from touchbook.cli.story import POLICY, Live, history
     from touchbook.cli.telling import Services, keys_for_services
     from touchbook.settings import settings_from
-    from touchbook.wiring import now
+    from touchbook.streams.now import now
 
     settings = settings_from(
         data=directory,
@@ -245,7 +245,7 @@ def _live(services: Services, live: Live) -> None:
     """One touchpoint every second or two, until interrupted."""
     from rich.console import Console
 
-    from touchbook.wiring import now
+    from touchbook.streams.now import now
 
     with Console(stderr=True).status("Live touchpoints follow…") as status:
         for number in count(1):

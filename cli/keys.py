@@ -93,7 +93,7 @@ def _control(settings: Settings, *, make: bool = False) -> Iterator[Control]:
         return
     from touchbook.streams.backends.sqlite_control import SqliteControl
     from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
-    from touchbook.wiring import now
+    from touchbook.streams.now import now
 
     keyring = SqliteKeyring.at(
         settings.data, settings.master_key, create=make, destroyed_keys=settings.destroyed_keys

@@ -125,7 +125,7 @@ def day_at(text: str | None) -> Day:
     """The day of --at, or today. Raises `WrongUse`."""
     from touchbook.ledger import day_of
     from touchbook.schemas.times import day_number
-    from touchbook.wiring import now
+    from touchbook.streams.now import now
 
     if text is None:
         return day_of(now())

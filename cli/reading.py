@@ -238,7 +238,7 @@ class _InDirectory:
         self._customer: Customer = book.customers.lookup(kind, value) if colon else book.customers.find(ref)
 
     def timeline(self, query: Query, language: Language, limit: int, cursor: str | None) -> dict[str, Any]:
-        from touchbook.api.reads import moment
+        from touchbook.api.parameters import moment
         from touchbook.timeline import TimelineFilters, named
 
         filters = TimelineFilters(

@@ -82,7 +82,7 @@ class Straight:
         self._publisher = publisher
 
     def take(self, items: Sequence[Content]) -> Taken:
-        from touchbook.wiring import now
+        from touchbook.streams.now import now
 
         outcomes = self._book.admission.admit(_as_at_the_doors(items), self._publisher, now()).result()
         kinds = Counter(one.outcome for one in outcomes)

@@ -254,6 +254,6 @@ def _keep_in_order(book: Book, stopping: threading.Event) -> None:
 def expire_set_aside(book: Book) -> int:
     """Removes what was set aside longer ago than the settings say; how many those were."""
     from touchbook.ledger import MILLISECONDS_A_DAY
-    from touchbook.wiring import now
+    from touchbook.streams.now import now
 
     return book.control.expire(now() - book.settings.set_aside_days * MILLISECONDS_A_DAY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +44,7 @@ from touchbook.streams.follow import Follower, Following, catch_up
 from touchbook.streams.journal import Journal
 from touchbook.streams.keyring import Keyring
 from touchbook.streams.metrics import Metrics
+from touchbook.streams.now import now as now
 from touchbook.streams.rebuild import clear_left_over, rebuild
 
 if TYPE_CHECKING:
@@ -58,11 +58,6 @@ log = logging.getLogger(__name__)
 REBUILD_AGAIN_SECONDS = 5.0
 REBUILD_SELDOM_SECONDS = 600.0
 """A build that failed is tried again after the first, in the end after the second."""
-
-
-def now() -> int:
-    """Milliseconds UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class _Closing(Exception):

@@ -8,6 +8,7 @@ reads on a timeline. Everything downstream is generic: nothing else in the code 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import RLock
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -115,6 +116,9 @@ class Actor(BaseModel):
     team: Name | None = None
 
 
+_BUILDING = RLock()
+
+
 class Details(BaseModel):
     """The root of every touchpoint type, with the fields that any of them may carry.
 
@@ -123,10 +127,11 @@ class Details(BaseModel):
     `gives`            every signal the type can give besides its own name (which it always gives); a family of
                        signals stands as its prefix
     `for_customer`     whether the customer himself may see it
+    `withheld`         fields, at any depth of its data, that he is not shown all the same
     `from_public_key`  whether a key that sits in a web page may publish it
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=False, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="allow", strict=False, allow_inf_nan=False, defer_build=True)
 
     type: ClassVar[str]
     version: ClassVar[int] = 1
@@ -135,6 +140,7 @@ class Details(BaseModel):
     gives: ClassVar[tuple[str, ...]] = ()
     default_direction: ClassVar[Direction] = "in"
     for_customer: ClassVar[bool] = True
+    withheld: ClassVar[frozenset[str]] = frozenset()
     from_public_key: ClassVar[bool] = False
 
     thread: Name | None = Field(None, description="The conversation, case or order it belongs to.")
@@ -151,6 +157,13 @@ class Details(BaseModel):
     content: Name | None = Field(None, description="Id of the content shown or sent.")
     content_version: Name | None = Field(None, description="Version of that content.")
     location: Name | None = Field(None, description="Shop, branch or place.")
+
+    @classmethod
+    def model_rebuild(cls, **more: Any) -> bool | None:
+        """Built when first used, by one thread at a time: pydantic's own way would now and then show another, for a
+        moment, the validator of a base class."""
+        with _BUILDING:
+            return super().model_rebuild(**{"_types_namespace": {}, **more})
 
     def signals(self) -> Iterable[Signal]:
         """The signals besides the type's own name. The same name twice counts once, totals added."""

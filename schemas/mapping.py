@@ -29,11 +29,14 @@ holds the money as sent, and the details mark it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
+from pydantic import AwareDatetime, BaseModel
 
 from touchbook.errors import MappingInvalid
 from touchbook.schemas.details import Details
@@ -90,8 +93,9 @@ def _read(path: Path) -> dict[str, Entry | None]:
     """A file's entries by folded name; None for those it unmaps."""
     text = path.read_text(encoding="utf-8")
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        tree = loader.get_single_node()
+        document = tree and loader.construct_document(tree)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise MappingInvalid(
@@ -227,23 +231,36 @@ def _paths(where: str, spec: Any) -> tuple[str, ...]:
 
 
 @cache
-def text_fields(model: type[Details]) -> frozenset[str]:
+def text_fields(model: type[BaseModel]) -> frozenset[str]:
     """The fields, as dotted paths through objects and lists of them, that hold a text and no number."""
-    schema = model.model_json_schema()
-    return frozenset(_texts(schema, schema.get("$defs", {}), ()))
+    return frozenset(_texts(model, ""))
 
 
-def _texts(schema: dict[str, Any], defined: dict[str, Any], above: tuple[str, ...]) -> Iterator[str]:
-    for name, described in schema.get("properties", {}).items():
-        options = [_resolved(option, defined) for option in described.get("anyOf", [described])]
-        options += [_resolved(option["items"], defined) for option in options if "items" in option]
-        kinds = {option.get("type") for option in options}
-        if "string" in kinds and not kinds & {"integer", "number"}:
-            yield ".".join((*above, name))
-        for option in options:
-            yield from _texts(option, defined, (*above, name))
+def _texts(model: type[BaseModel], above: str) -> Iterator[str]:
+    """Read from the annotations: a JSON Schema says the same, and takes longer to make than all else of a start."""
+    for name, described in model.model_fields.items():
+        kinds = set(_kinds(described.annotation))
+        name = described.alias or name
+        if kinds & _TEXTS and not kinds & _NUMBERS:
+            yield f"{above}{name}"
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _texts(kind, f"{above}{name}.")
 
 
-def _resolved(schema: dict[str, Any], defined: dict[str, Any]) -> dict[str, Any]:
-    named: dict[str, Any] = defined.get(str(schema.get("$ref", "")).rpartition("/")[2], schema)
-    return named
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Every type that a value may have, or an item of it where it is a list."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        yield from (type(value) for value in get_args(annotation))
+    elif origin is Annotated:
+        yield from _kinds(annotation.__origin__)
+    elif origin in (Union, UnionType, tuple, list):
+        for argument in get_args(annotation):
+            yield from _kinds(argument)
+    else:
+        yield annotation
+
+
+_TEXTS: frozenset[Any] = frozenset({str, datetime, date, AwareDatetime})
+_NUMBERS: frozenset[Any] = frozenset({int, float})

@@ -1,7 +1,8 @@
 """Contact: what was decided about speaking to the customer, with the receipt, and what became of it.
 
-A decision is shown to him too: it answers "why did I get this" and "why did I not" for as long as it is kept. It counts
-nothing but itself: that a message came is said by the message. These types give no signals besides their own names.
+A decision is shown to him too, but for our campaigns and what else weighed: it answers "why did I get this" and "why
+did I not" for as long as it is kept. It counts nothing but itself: that a message came is said by the message. These
+types give no signals besides their own names.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class _Decision(Details):
 
     family = "information"
     default_direction = "internal"
+    withheld = frozenset({"campaign", "tags", "priority", "source", "due", "detail"})
 
     for_channel: Name = Field(description="The channel that was asked for.")
     purpose: Purpose = Field(description="Why we would speak to him.")

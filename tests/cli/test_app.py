@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import touchbook
 from tests.cli.commands import TOUCHBOOK, run
+from tests.cli.conftest import Shop
 from touchbook import errors
 from touchbook.cli import exits
 from touchbook.cli.app import app
@@ -99,6 +100,35 @@ sys.exit(", ".join(name for name in {heavy!r} if name in sys.modules) or 0)
 """
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
+
+
+SERVING = ("fastapi", "starlette", "uvicorn", "faust", "kafka", "aiokafka", "clickhouse_driver")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["timeline", "user_id:42"], SERVING),
+        (["digest"], SERVING),
+        (["keys", "list"], (*SERVING, "touchbook.wiring", "touchbook.schemas.touchpoints", "yaml")),
+        (["audit", "verify"], (*SERVING, "touchbook.wiring", "touchbook.schemas.touchpoints", "yaml")),
+    ],
+)
+def test_a_command_imports_nothing_that_it_does_not_need(
+    arguments: list[str], unneeded: tuple[str, ...], shop: Shop
+) -> None:
+    program = f"""
+import sys
+from touchbook.cli import main
+try:
+    main()
+finally:
+    print(*(name for name in {unneeded!r} if name in sys.modules), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments, "--data", shop.data], capture_output=True, text=True
+    )
+    assert done.stderr.splitlines()[-1] == "", done.stderr
 
 
 def test_a_reader_that_has_enough_is_no_failure_worth_a_traceback(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from touchbook.errors import MappingInvalid, Rejected
 from touchbook.schemas.catalogue import Catalogue, Plain, Reading
+from touchbook.schemas.details import Details
 from touchbook.schemas.mapping import BUILT_IN, Mapping, folded, text_fields
 from touchbook.schemas.touchpoints import TYPES
 from touchbook.schemas.translating import MAX_EACH, found
@@ -377,6 +379,29 @@ def test_text_fields_are_found_through_objects_and_lists() -> None:
     texts = text_fields(TYPES["order_placed"])
     assert {"order_id", "actor.name", "items.product_id", "category"} <= texts
     assert not {"amount", "total", "items", "items.quantity"} & texts
+
+
+@pytest.mark.parametrize("model", TYPES.values(), ids=TYPES.keys())
+def test_text_fields_are_those_of_the_published_schema(model: type[Details]) -> None:
+    schema = model.model_json_schema()
+    assert text_fields(model) == frozenset(texts_of(schema, schema.get("$defs", {}), ()))
+
+
+def texts_of(schema: dict[str, Any], defined: dict[str, Any], above: tuple[str, ...]) -> Iterator[str]:
+    """The plain way, which takes longer than all else of a start."""
+    for name, described in schema.get("properties", {}).items():
+        options = [resolved(option, defined) for option in described.get("anyOf", [described])]
+        options += [resolved(option["items"], defined) for option in options if "items" in option]
+        kinds = {option.get("type") for option in options}
+        if "string" in kinds and not kinds & {"integer", "number"}:
+            yield ".".join((*above, name))
+        for option in options:
+            yield from texts_of(option, defined, (*above, name))
+
+
+def resolved(schema: dict[str, Any], defined: dict[str, Any]) -> dict[str, Any]:
+    named: dict[str, Any] = defined.get(str(schema.get("$ref", "")).rpartition("/")[2], schema)
+    return named
 
 
 def test_a_shop_of_one_currency_may_say_so(tmp_path: Path) -> None:
