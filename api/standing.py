@@ -18,7 +18,7 @@ from touchbook.api import models
 from touchbook.api.answers import encoded, json_answer
 from touchbook.api.customers import PING_SECONDS
 from touchbook.api.openapi import refusals_of
-from touchbook.api.reads import wrong
+from touchbook.api.parameters import wrong
 from touchbook.errors import Refused, TouchbookError
 from touchbook.projections.watch import Watch
 from touchbook.projections.watched import Change, Listing, Stood
@@ -114,7 +114,7 @@ class Feed:
             return False, self._watch.last(), ()
         if self._watch.as_of is None:
             return False, token, ()
-        now = self._watch.last()  # before: what changes meanwhile comes again rather than never
+        now = self._watch.last(token)  # before: what changes meanwhile comes again rather than never
         changes = self._watch.changes(token, PAGE)
         if changes is None:
             return True, now, ()

@@ -129,6 +129,8 @@ def decide(candidate: Candidate, facts: Facts, policy: Policy, now: int) -> Deci
 def decide_all(candidates: Sequence[Candidate], facts: Facts, policy: Policy, now: int) -> list[Decision]:
     """What becomes of several candidates for one customer, in their order: who has the greater priority goes first,
     then whose time runs out earlier, then the lesser id. Who would have gone but for one of them is told by which."""
+    if len(candidates) == 1:
+        return [decide(candidates[0], facts, policy, now)]
     order = sorted(
         range(len(candidates)),
         key=lambda place: (
@@ -180,15 +182,17 @@ def contacted(rows: Iterable[ContactRow], rules: Contacts) -> list[Contacted]:
     found: list[Contacted] = []
     sent: list[ContactRow] = []
     for row in rows:
-        match row.kind, row.reservation:
-            case "reserved", str(name):
-                reserved[name] = row
-            case "released", str(name):
-                released.add(name)
-            case (("confirmed" | "sent"), str(name)):
-                passed[name] = max(row.occurred_at, passed.get(name, EVER))
-        if row.kind == "sent":
+        kind, name = row.kind, row.reservation
+        if kind == "sent":
             sent.append(row)
+        if name is None:
+            continue
+        if kind == "reserved":
+            reserved[name] = row
+        elif kind == "released":
+            released.add(name)
+        else:  # confirmed, or sent
+            passed[name] = max(row.occurred_at, passed.get(name, EVER))
     for name, row in reserved.items():
         if row.counts is False or (name in released and name not in passed):
             continue

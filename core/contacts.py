@@ -6,11 +6,10 @@ those who decide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class ContactRow:
+class ContactRow(NamedTuple):
     """One of them. `subject` is the permanent id it was recorded under; times are milliseconds UTC.
 
     `kind`         reserved, confirmed or released; or sent: a message that went out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any, Literal, NamedTuple
@@ -14,6 +14,7 @@ from touchbook.schemas.times import rfc3339
 from touchbook.schemas.touchpoint import OURS
 
 ActorKind = Literal["customer", "agent", "bot", "system"]
+Audience = Literal["agent", "customer"]
 Mood = Literal["negative", "positive", "neutral"]
 MOODS: tuple[Mood, ...] = ("negative", "positive", "neutral")
 """What a touchpoint of several kinds counts as comes first."""
@@ -83,7 +84,7 @@ class TimelineFilters:
     from_at: int | None = None
     to_at: int | None = None
     text: str | None = None
-    audience: Literal["agent", "customer"] = "agent"
+    audience: Audience = "agent"
 
     @property
     def by_store(self) -> bool:
@@ -101,7 +102,9 @@ def passes(entry: Entry, filters: TimelineFilters, language: Language) -> bool:
     return (
         (not filters.actors or actor_of(entry) in filters.actors)
         and (not filters.moods or mood_of(entry) in filters.moods)
-        and (not filters.text or has_text(entry, filters.text.casefold(), language))
+        and (
+            not filters.text or has_text(seen_by(entry, filters.audience), filters.text.casefold(), language)
+        )
     )
 
 
@@ -160,6 +163,20 @@ def headline_and_detail(entry: Entry, language: Language, zone: tzinfo | None = 
     fields = {**entry.body.get("data", {}), **entry.body.get("shown", {})}
     display = CATALOGUE.get(entry.type, Plain).display
     return (display.icon, *display.read(fields, language, zone))
+
+
+def seen_by(entry: Entry, audience: Audience) -> Entry:
+    """Without what the type withholds from the customer, where it is for him."""
+    withheld = CATALOGUE.get(entry.type, Plain).withheld
+    if audience == "agent" or not withheld:
+        return entry
+    return entry._replace(body=_without(entry.body, withheld))
+
+
+def _without(value: Any, withheld: Collection[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _without(inner, withheld) for name, inner in value.items() if name not in withheld}
+    return [_without(inner, withheld) for inner in value] if isinstance(value, list) else value
 
 
 def item_of(entry: Entry, language: Language, late_after: int, token: str) -> dict[str, Any]:

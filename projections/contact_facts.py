@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol, get_args
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol, get_args
 
 from touchbook.contacting import Facts, contacted, reach, zone_of
 from touchbook.contacts import ContactRow
@@ -50,17 +51,40 @@ def facts_of(
         settings = reader.registers(customer.ids, NOT_OF_HIM)
     if contacts is None:
         contacts = reader.contacts(customer.subjects, now - reach(policy.contact))
+    return facts_by(wishes_of(settings), policy, fatigue, contacts, lately)
+
+
+class Wishes(NamedTuple):
+    """What he wishes, and what is known of him, as `Facts` tell it."""
+
+    preferences: Mapping[str, Any]
+    consents: Mapping[str, Any]
+    language: str | None
+    zone: str | None
+
+
+def wishes_of(settings: Sequence[Setting]) -> Wishes:
+    if not settings:
+        return _NONE
+    preferences, traits = values_of(settings, "preference"), values_of(settings, "trait")
+    consents = values_of(settings, "consent")
+    return Wishes(preferences, consents, language_of(preferences, traits), zone_in(preferences, traits))
+
+
+def facts_by(
+    wishes: Wishes,
+    policy: Policy,
+    fatigue: Callable[[Day], str | None],
+    contacts: Iterable[ContactRow],
+    lately: Iterable[ContactRow],
+) -> Facts:
+    """See `facts_of`."""
     rows = {row.key: row for row in contacts}
     rows.update((row.key, row) for row in lately)
-    preferences, traits = values_of(settings, "preference"), values_of(settings, "trait")
-    return Facts(
-        preferences=preferences,
-        consents=values_of(settings, "consent"),
-        language=language_of(preferences, traits),
-        zone=zone_in(preferences, traits),
-        fatigue=fatigue,
-        contacts=contacted(sorted(rows.values(), key=lambda row: (row.occurred_at, row.key)), policy.contact),
-    )
+    told = list(rows.values())
+    if len(told) > 1:
+        told.sort(key=attrgetter("occurred_at", "key"))
+    return Facts(*wishes, fatigue, contacted(told, policy.contact))
 
 
 def zone_in(preferences: Mapping[str, Any], traits: Mapping[str, Any]) -> str | None:
@@ -68,6 +92,9 @@ def zone_in(preferences: Mapping[str, Any], traits: Mapping[str, Any]) -> str | 
     hours = preferences.get("hours")
     said = [hours.get("zone") if isinstance(hours, Mapping) else None, *map(traits.get, ZONE_TRAITS)]
     return next((one for one in said if isinstance(one, str) and zone_of(one) is not None), None)
+
+
+_NONE = Wishes({}, {}, None, None)
 
 
 class Look:
@@ -91,10 +118,14 @@ class Look:
         def on(day: Day) -> str | None:
             nonlocal tired
             if tired is None:
-                tired = self._tiring.by([rows for id in customer.subjects if (rows := self._ledgers.get(id))])
+                tired = self.tired(customer)
             return tired.on(day)
 
         return (lambda day: None) if self._tiring.cards is None else on
+
+    def tired(self, customer: Known) -> Tired:
+        """The same, to be kept. There has to be a card that tells it."""
+        return self._tiring.by([rows for id in customer.subjects if (rows := self._ledgers.get(id))])
 
     @cached_property
     def _settings(self) -> dict[str, list[Setting]]:

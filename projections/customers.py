@@ -38,7 +38,7 @@ from touchbook.schemas.times import day_text, rfc3339
 from touchbook.schemas.touchpoint import Claim, Identifier
 from touchbook.scorecard import ScorecardSet
 from touchbook.scoring import Contribution, Score, explain, rows_behind_all, score, score_stored
-from touchbook.timeline import Entry, TimelineFilters, item_of, passes
+from touchbook.timeline import Entry, TimelineFilters, item_of, passes, seen_by
 
 IN_A_URL = ("user_id", "anonymous_id", "loyalty_card", "device")
 """Identifier types that are no personal data by themselves; the others go through the lookup."""
@@ -373,7 +373,7 @@ class Customers:
         """`page` as `GET …/timeline` tells it: `next` goes on below it, `above` beyond it."""
         page = self.page(customer, filters, cursor, limit, language, above=above)
         return {
-            "items": [self._item(entry, language) for entry in page.entries],
+            "items": [self._item(seen_by(entry, filters.audience), language) for entry in page.entries],
             "next" if above is None else "above": page.beyond,
             "stream_from": page.stream_from,
         }
@@ -414,7 +414,11 @@ class Customers:
     ) -> tuple[bool, str, list[tuple[str, dict[str, Any]]]]:
         """`since`, as the live stream tells it."""
         reload, token, came = self.since(customer, token, filters, language, limit)
-        return reload, token, [(at, self._item(entry, language)) for at, entry in came]
+        return (
+            reload,
+            token,
+            [(at, self._item(seen_by(entry, filters.audience), language)) for at, entry in came],
+        )
 
     def since(
         self, customer: Customer, token: str, filters: TimelineFilters, language: Language, limit: int = 200
@@ -543,20 +547,31 @@ class Customers:
                 for (_, at), id in zip(refs, ids, strict=True)
             ]
 
-    def behind(self, reader: Reader, ids: set[str]) -> dict[str, Customer]:
-        """The customer behind each of these permanent ids; unknown ids are left out."""
-        changed, made_by = reader.changed(ids), self._version(reader)
+    def touched_since(self, position: int, decisions: bool = True) -> tuple[set[str] | None, int]:
+        """See `ReadProjections`."""
+        return self._projections.touched_since(position, decisions)
+
+    def behind(
+        self, reader: Reader, ids: set[str], read: dict[str, Sequence[Known]] | None = None
+    ) -> dict[str, Customer]:
+        """The customer behind each of these permanent ids; unknown ids are left out. With `read` none is remembered
+        from before, and it is told the group of each: while nobody of that is touched, a customer stays as he is."""
+        made_by = self._version(reader)
+        changed = reader.changed(ids) if read is None else {}
         who = {id: self._who.get((id, at, made_by)) for id, at in changed.items()}
         found = {id: customer for id, customer in who.items() if customer is not None}
         groups: dict[str, list[Known]] = {}
         home: dict[str, str] = {}
-        new = who.keys() - found.keys()
+        new = who.keys() - found.keys() if read is None else ids
         for known in reader.groups_of(new) if new else ():
             groups.setdefault(known.group, []).append(known)
             home[known.id] = known.group
         if not groups:
             return found
         self._link_all(reader, groups)
+        new = new & home.keys()
+        if read is not None:
+            read.update((id, groups[home[id]]) for id in new)
         any_erased = bool(reader.erased([known.id for group in groups.values() for known in group]))
         return found | {id: self._customer_in(reader, groups[home[id]], id, any_erased) for id in new}
 

@@ -54,6 +54,8 @@ FILE = "watch.sqlite"
 
 LOOK_SECONDS = 0.5
 """Between two looks where nobody waits."""
+SLACK_SECONDS = 0.1
+"""At most so much of the time it had to wait for others is made up for at once."""
 AGAIN_SECONDS = 5.0
 """After a look that failed."""
 OTHERS_MARGIN_MS = 60_000
@@ -77,7 +79,7 @@ class Watch:
         needed."""
         self._projections, self._cards, self._policies = projections, scorecards, policies
         self._now = now
-        self._pause = 1 / share - 1
+        self._share = share
         self._file = WatchFile(path)
         notice = Notice(policies, now, self._usual)
         self._steps = Steps(projections, scorecards, policies.fingerprint, notice, self._file, self._roughly)
@@ -105,14 +107,17 @@ class Watch:
 
     def look(self) -> None:
         """Looks in this thread until nobody waits to be looked at; the day is that of `now`."""
-        more = True
+        more, began, spent = True, time.monotonic(), time.thread_time()
         while more and not self._closing.is_set():
-            began, last = time.thread_time(), self._file.steps
+            last = self._file.steps
             with self._one:
                 more = self._steps.step(self._now())
             if self._file.steps != last:
                 self._tell()
-            self._closing.wait((time.thread_time() - began) * self._pause if more else 0)
+            early = (time.thread_time() - spent) / self._share - (time.monotonic() - began)
+            began -= min(early + SLACK_SECONDS, 0)
+            if more and early > 0:
+                self._closing.wait(early)
 
     def forget(self) -> None:
         """Takes away what is kept of everybody who was erased; see `Customers.forget`."""
@@ -370,20 +375,27 @@ class Watch:
 
     # What changed
 
-    def last(self) -> str:
-        """The token behind everything that was told so far."""
+    def last(self, told: str | None = None) -> str:
+        """The token behind everything that was told so far; to who has come as far as the token `told`, if anybody has.
+        Raises `Refused` (400) for text that is no token."""
         with self._file.reading() as rows:
             found = self._file.described_in(rows)
             (seq,) = rows.execute(sql("watch_last_change")).fetchone()
         if found is None:
             raise StoreUnavailable("the watch has not looked yet")
-        return _token(found.salt, seq, self._steps.as_of or found.as_of or 0)
+        reached = 0 if told is None else min(_in_token(told)[2], self._now())
+        return _token(found.salt, seq, max(self._steps.as_of or found.as_of or 0, reached))
 
     def changes(self, token: str, limit: int = 500) -> list[Change] | None:
         """The changes behind a token, in order. One of another replica goes on at its time less a minute; None where it
         is not ours, or what it stands for is no longer kept: the reader begins anew. Raises `Refused` (400) for text
-        that is no token."""
+        that is no token.
+
+        Of a change that may have been told before, the token keeps the time that was reached, so that who is cut off
+        meanwhile is not put back further; and it says how the customer stands now, as later ones may have been told
+        elsewhere."""
         salt, seq, at = _in_token(token)
+        reached = min(at, self._now())
         with self._file.reading() as rows:
             found = self._file.described_in(rows)
             if found is None or found.as_of is None:
@@ -397,16 +409,35 @@ class Watch:
                 if seq < first - 1:
                     return None
             told = rows.execute(sql("watch_changes"), (seq, limit)).fetchall()
-        return [self._change(found.salt, *row) for row in told]
+            again = {name.hex() for _, _, sure, name, _ in told if sure < reached}
+            stand = {one.customer: one for one in kept_in(rows, sorted(again))}
+        return [
+            self._change(
+                _token(found.salt, seq, max(sure, reached)), seq, at, name.hex(),
+                self._as_of_now(json.loads(body), stand.get(name.hex())) if sure < reached else json.loads(body),
+            )
+            for seq, at, sure, name, body in told
+        ]  # fmt: skip
 
-    def _change(self, salt: str, seq: int, at: int, sure: int, customer: bytes, body: str) -> Change:
-        told = json.loads(body)
+    def _as_of_now(self, told: dict[str, Any], stands: Kept | None) -> dict[str, Any]:
+        if stands is None:
+            return {"v": told["v"], "g": 1}
+        moved = told.get("s", {})
+        scores = range(len(self._names)) if told.get("g") else map(int, moved)
+        now = {
+            n: [moved[str(n)][0] if str(n) in moved else mark, mark]
+            for n in scores
+            for mark in [stands.standing[n]]
+        }
+        return {"v": stands.version, "s": now, "o": told.get("o", ()), "c": told.get("c", ())}
+
+    def _change(self, token: str, seq: int, at: int, customer: str, told: dict[str, Any]) -> Change:
         scores = {
             self._names[int(n)]: (self._stood(int(n), before), self._stood(int(n), after))
             for n, (before, after) in told.get("s", {}).items()
         }
         return Change(
-            seq, _token(salt, seq, sure), at, customer.hex(), told["v"], scores,
+            seq, token, at, customer, told["v"], scores,
             tuple(told.get("o", ())), tuple(told.get("c", ())), bool(told.get("g")),
         )  # fmt: skip
 

@@ -1,2 +1,2 @@
--- Those whose timelines show by now what was told of them before: a JSON object, part -> position.
-DELETE FROM pending WHERE position <= coalesce(json_extract(?, '$."' || (position & 1023) || '"'), 0) RETURNING subject
+-- Those whose timelines show by now what was told of them before, and where: a JSON object, part -> position.
+DELETE FROM pending WHERE position <= coalesce(json_extract(?, '$."' || (position & 1023) || '"'), 0) RETURNING subject, position

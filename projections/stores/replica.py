@@ -15,6 +15,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -53,10 +54,11 @@ from touchbook.projections.stores.sqlite import (
     tie,
     write_claims,
 )
+from touchbook.projections.touched import DECISIONS
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.timeline import Entry, TimelineFilters
 
-FORMAT = 3
+FORMAT = 4
 """Of the tables, see `replica_tables.sql`; a file of another is filled anew."""
 NOTHING = "0"
 """The build of a replica that has read nothing yet."""
@@ -253,6 +255,7 @@ class ReplicaFile(SqliteFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path.parent, path)
         self._own = connect(path)
+        self._waiting: _Waiting | None = None
         self.broken = False
         """It failed while it was filled in a hurry, with no log to go back by: it can only be thrown away."""
 
@@ -298,6 +301,7 @@ class ReplicaFile(SqliteFile):
             connection.execute(
                 sql("write_erased"), ("erased", changed)
             )  # another version: nobody is as he was
+        self._waiting = None
         self._touched().forget(changed)
 
     def apply(self, records: Sequence[CompactedRecord], offsets: Mapping[tuple[str, int], int]) -> None:
@@ -306,33 +310,47 @@ class ReplicaFile(SqliteFile):
         told = _Told(records)
         with self._taking() as connection:
             (changed,) = connection.execute(sql("replica_move")).fetchone()
-            touched = _take(connection, told, changed)
+            before = self._folded_to()
+            news = _take(connection, told, changed)
             insert(connection, "replica_write_marker", 4, chain.from_iterable(told.markers()))
+            touched = news.subjects | news.tied
             if not self._hurrying:
-                touched |= self._shown(told)
+                touched |= self._shown(told, news, before)
             connection.execute(sql("replica_touch"), {"ids": listed(touched), "changed": changed})
             connection.executemany(sql("replica_write_topics"), [(*at, next) for at, next in offsets.items()])
-        self._remember(told, changed, touched)
+        self._remember(told, changed, touched | {one.id for one in told.of(Seen)}, news.heard)
         if told.of(Erased) and not self._hurrying:
             with suppress(sqlite3.OperationalError):  # somebody reads on and on: then with the next erasure
                 self._own.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _remember(self, told: _Told, changed: int, touched: set[str]) -> None:
+    def _remember(self, told: _Told, changed: int, touched: set[str], heard: set[str]) -> None:
         if told.of(Erased):
             self._touched().forget(changed)
         elif not self._hurrying:
-            self._touched().add(changed - 1, changed, touched | {one.id for one in told.of(Seen)})
+            self._touched().add(changed - 1, changed, touched, touched - heard)
 
-    def _shown(self, told: _Told) -> set[str]:
-        """Whose timelines show more since the markers moved."""
-        folded = {part: place.position for part, place in self.folded().items()}
-        ahead = sorted(at for at in told.places() if at[1] > folded.get(part_of(at[1]), 0))
-        insert(self._own, "replica_pending", 2, chain.from_iterable(ahead))
-        return {subject for (subject,) in self._own.execute(sql("replica_shown"), (json.dumps(folded),))}
+    def _folded_to(self) -> dict[int, int]:
+        return {part: place.position for part, place in self.folded().items()}
+
+    def _shown(self, told: _Told, news: _News, before: Mapping[int, int]) -> set[str]:
+        """Whose timelines show more since the markers moved. They are heard of unless all that was told of them at a
+        place were decisions about contacting them: by then every topic has told it."""
+        folded, places = self._folded_to(), told.places()
+        fresh = {at for at in places if at[1] > before.get(part_of(at[1]), 0)}
+        if self._waiting is None:
+            self._waiting = _Waiting(self._own.execute(sql("replica_waiting")))
+        self._waiting.hear(fresh, news)
+        ahead = {at for at in fresh if at[1] > folded.get(part_of(at[1]), 0)}
+        insert(self._own, "replica_pending", 2, chain.from_iterable(sorted(ahead)))
+        shown = set(self._own.execute(sql("replica_shown"), (json.dumps(folded),)))
+        news.heard |= {subject for subject, _ in places - fresh}
+        news.heard |= self._waiting.heard_at(shown | (fresh - ahead))
+        return {subject for subject, _ in shown}
 
     def settle(self) -> None:
         if self._hurrying:
             self._own.execute(sql("replica_pending_now"), {"kinds": len(KINDS)})
+        self._waiting = None
         super().settle()
 
     @contextmanager
@@ -348,6 +366,41 @@ class ReplicaFile(SqliteFile):
             with suppress(sqlite3.Error):
                 self._own.execute("ROLLBACK")
             raise
+
+
+@dataclass(slots=True)
+class _News:
+    """Of whom something else can be told since records were taken.
+
+    `subjects`  those of rows, and `tied` all whom claims tie
+    `heard`     those of whom it is more than decisions about contacting them, by what was told so far
+    `more`      (subject, position) at which rows say more than such decisions, and `decided`, at which they say some
+    """
+
+    subjects: set[str]
+    tied: set[str] = field(default_factory=set)
+    heard: set[str] = field(default_factory=set)
+    more: set[tuple[str, int]] = field(default_factory=set)
+    decided: set[tuple[str, int]] = field(default_factory=set)
+
+
+class _Waiting:
+    """What the topics told at each (subject, position) that markers have not come to. It is not kept: whoever `waits`
+    when this begins is heard of, as what was told of him is not known any more."""
+
+    def __init__(self, waits: Iterable[tuple[str, int]]) -> None:
+        self._more, self._decided = set(waits), set[tuple[str, int]]()
+
+    def hear(self, fresh: set[tuple[str, int]], news: _News) -> None:
+        self._more |= news.more & fresh
+        self._decided |= news.decided & fresh
+
+    def heard_at(self, shown: set[tuple[str, int]]) -> set[str]:
+        """Those of whom more than decisions was told at these, which are forgotten."""
+        found = {subject for subject, _ in shown - (self._decided & shown - self._more)}
+        self._more -= shown
+        self._decided -= shown
+        return found
 
 
 _NAMED_BY = {LedgerDay: 2, Register: 3, Message: 4, Contacted: 3, Head: 3, Seen: 2, Claimed: 6, Erased: 1}
@@ -395,19 +448,56 @@ class _Told:
         return [(*at, *one) for at, one in self._markers.items()]
 
 
-def _take(connection: sqlite3.Connection, told: _Told, changed: int) -> set[str]:
-    """Takes all but markers, and answers of whom something else can be told now."""
+def _take(connection: sqlite3.Connection, told: _Told, changed: int) -> _News:
+    """Takes all but markers."""
     if erased := _erased_before(connection, told):
         told.drop_before(erased)
     if new := [one for one in told.of(Erased) if one.position > erased.get(one.subject, 0)]:
         told.drop_before({one.subject: one.position for one in new})
         _erase(connection, new, changed)
-    touched = {
-        one.subject for kind in (LedgerDay, Register, Message, Contacted, Head) for one in told.of(kind)
-    }
+    rows = LedgerDay, Register, Message, Contacted, Head
+    news = _News({one.subject for kind in rows for one in told.of(kind)})
+    _hear_days(connection, told.of(LedgerDay), news)
+    for one in (*told.of(Register), *told.of(Message)):
+        news.heard.add(one.subject)
+        news.more.add((one.subject, one.position))
+    news.more |= {(one.subject, one.position) for one in told.of(Head) if one.type not in DECISIONS}
     _take_rows(connection, told)
-    touched |= _take_identifiers(connection, told.of(Seen), changed)
-    return touched | _take_claims(connection, told.of(Claimed))
+    _take_identifiers(connection, told.of(Seen), changed, news)
+    news.tied |= _take_claims(connection, told.of(Claimed))
+    news.heard |= news.tied
+    news.more |= {(one.subject, one.position) for one in told.of(Claimed)}
+    return news
+
+
+def _hear_days(connection: sqlite3.Connection, told: Collection[LedgerDay], news: _News) -> None:
+    """A day says no more than decisions if it counts some, and of all else what is known here already: a record stands
+    for all that came before it under its key, which brokers may have dropped. Asked before the days are taken."""
+    others = {
+        (subject, signal, day): tuple(row)
+        for subject, day, signals, _ in told
+        if not DECISIONS.isdisjoint(signals)
+        for signal, row in signals.items()
+        if signal not in DECISIONS
+    }
+    known = (
+        {
+            (subject, signal, day): (count, total)
+            for subject, signal, day, count, total in connection.execute(
+                sql("replica_days"), (json.dumps(list(others)),)
+            )
+        }
+        if others
+        else {}
+    )
+    for subject, day, signals, position in told:
+        if DECISIONS.isdisjoint(signals) or any(
+            known.get(row := (subject, signal, day)) != others[row] for signal in signals.keys() - DECISIONS
+        ):
+            news.heard.add(subject)
+            news.more.add((subject, position))
+        else:
+            news.decided.add((subject, position))
 
 
 def _erased_before(connection: sqlite3.Connection, told: _Told) -> dict[str, int]:
@@ -442,21 +532,32 @@ def _take_rows(connection: sqlite3.Connection, told: _Told) -> None:
         connection.execute(sql("replica_prune_heads"), {"subjects": listed(old), "kept": RECENT_ENTRIES})
 
 
+_NEVER_SEEN = 0, 0, 0
+"""Touchpoints, position and when he was first seen of whom nothing was told."""
+
+
 def _first_two(one: tuple[Any, ...]) -> tuple[Any, ...]:
     return one[:2]
 
 
-def _take_identifiers(connection: sqlite3.Connection, told: Collection[Seen], changed: int) -> set[str]:
-    """Adds what each subject says now beyond what it said; answers whose groups an identifier has joined that claims
-    spoke of before it came."""
+def _take_identifiers(
+    connection: sqlite3.Connection, told: Collection[Seen], changed: int, news: _News
+) -> None:
+    """Adds what each subject says now beyond what it said. Tied are those whose groups an identifier has joined that
+    claims spoke of before it came; heard is of who is new, or was seen earlier than was known."""
     asked = json.dumps([(one.subject, one.id) for one in told])
     known = {
-        (subject, id): (touchpoints, position)
-        for subject, id, touchpoints, position in connection.execute(
+        (subject, id): (touchpoints, position, first_seen)
+        for subject, id, touchpoints, position, first_seen in connection.execute(
             sql("replica_identifier_shares"), (asked,)
         )
     }
-    fresh = [one for one in told if known.get(one[:2], (0, 0))[1] <= one.position]
+    for one in told:
+        touchpoints, _, first_seen = known.get(one[:2], _NEVER_SEEN)
+        if one.subject != one.id or not touchpoints or one.first_seen < first_seen:
+            news.heard.add(one.id)
+            news.more.add((one.subject, one.position))
+    fresh = [one for one in told if known.get(one[:2], _NEVER_SEEN)[1] <= one.position]
     unknown = [
         id for (id,) in connection.execute(sql("replica_unknown"), (listed({one.id for one in fresh}),))
     ]
@@ -465,7 +566,7 @@ def _take_identifiers(connection: sqlite3.Connection, told: Collection[Seen], ch
     rows = sorted(
         (
             *(one.id, one.type, one.value, one.first_seen, one.last_seen),
-            *(one.touchpoints - known.get(one[:2], (0, 0))[0], changed, one.id, False),
+            *(one.touchpoints - known.get(one[:2], _NEVER_SEEN)[0], changed, one.id, False),
             is_blocked(Identifier(one.type, one.value)),
         )
         for one in fresh
@@ -474,7 +575,7 @@ def _take_identifiers(connection: sqlite3.Connection, told: Collection[Seen], ch
     late = connection.execute(sql("replica_pairs"), (listed(unknown),)).fetchall()
     if late:
         tie(connection, late)
-    return {side for pair in late for side in pair}
+    news.tied |= {side for pair in late for side in pair}
 
 
 def _take_claims(connection: sqlite3.Connection, told: Collection[Claimed]) -> set[str]:

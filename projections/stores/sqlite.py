@@ -22,13 +22,15 @@ from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import orjson
+
 from touchbook.contacts import ContactRow
 from touchbook.errors import PositionMoved, ProjectionsOlder, StoreUnavailable
 from touchbook.identity import SHARED_BEYOND, is_blocked
 from touchbook.ledger import Ledger, LedgerRows
 from touchbook.projections.changes import Changes, EntryRow, IdentifierRow, Stamp, tags_text
 from touchbook.projections.context import RECENT_ENTRIES, Head, head_of
-from touchbook.projections.finding import words_of
+from touchbook.projections.finding import LONGEST_WORD, SHORTEST_PART, words_of
 from touchbook.projections.stores.derived import names_in, search_again, unanswered_again
 from touchbook.projections.stores.port import Again, Deed, Known, Match, Places, Waiting
 from touchbook.projections.touched import Touched, decided_alone, touched_in
@@ -528,6 +530,7 @@ def _erase(connection: sqlite3.Connection, members: Collection[str], again: Agai
     beside = [side for (side,) in rows(sql("erase_beside"), {"group": listed(group)})]
     subjects = {"subjects": listed([*group, *beside]), "group": listed(group)}
     keys = [key for (key,) in rows(sql("erase_keys"), subjects)]
+    rows(sql("ends_drop"), {"members": listed(members)})  # by the words, which go next
     for table in ("entries", "ledger", "registers", "search", "thread_messages", "unanswered", "contacts"):
         rows(sql(f"erase_{table}"), {"members": listed(members)})
     rows(sql("erase_claims"), {"group": listed(group)})
@@ -779,20 +782,31 @@ class SqliteReader:
 
     def contacts(self, subjects: Collection[str], since: int) -> list[ContactRow]:
         asked = {"subjects": listed(subjects), "since": since}
-        return [_contact(row) for row in self._rows(sql("read_contacts"), asked)]
+        (found,) = self._rows(sql("read_contacts"), asked).fetchone()
+        return [_contact(row) for row in orjson.loads(found)]
 
     def found(self, words: Sequence[str], beginnings: Sequence[str], limit: int) -> list[Match]:
-        found = self._found_names(words, limit) if words else []
+        named = self._found_names("find_names", words, limit, LONGEST_WORD + 1) if words else []
+        found = [*named]
         for begins in beginnings:
             found += self._found_identifiers(begins, limit)
             for kind in CASES:
                 found += self._found_cases(kind, begins, limit)
+        for statement in (
+            ("find_names", "find_parts") if max(map(len, words), default=0) >= SHORTEST_PART else ()
+        ):
+            if len(named) < limit:
+                more = self._found_names(statement, words, limit, SHORTEST_PART)
+                named = list(dict.fromkeys([*named, *more]))[:limit]
+        found += named
         return sorted(dict.fromkeys(found), key=lambda match: not match.exact)
 
-    def _found_names(self, words: Sequence[str], limit: int) -> list[Match]:
+    def _found_names(self, statement: str, words: Sequence[str], limit: int, shortest: int) -> list[Match]:
+        """See `find_names.sql`; the longest word is its first."""
         longest, *others = sorted(words, key=len, reverse=True)
-        asked = {"first": longest, "others": listed(others), "limit": limit}
-        names = [(subject, json.loads(value)) for subject, value in self._rows(sql("find_names"), asked)]
+        asked = {"first": longest, "others": listed(others), "shortest": shortest}
+        rows = distinct(self._rows(sql(statement), asked))  # a name may hold the same part many times
+        names = [(subject, json.loads(value)) for subject, value in islice(rows, limit)]
         names.sort(key=lambda one: (words_of(one[1]), one))
         return [Match(subject, "name", name, set(words_of(name)) <= set(words)) for subject, name in names]
 
@@ -837,16 +851,25 @@ def _message(row: tuple[Any, ...]) -> ThreadMessage:
     return ThreadMessage(*(*header, bool(public), channel, agent, team, purpose, bool(closes)))
 
 
-def _contact(row: tuple[Any, ...]) -> ContactRow:
-    *header, tags, campaign, counts, until = row
-    return ContactRow(
-        *(*header, tuple(json.loads(tags)), campaign, None if counts is None else bool(counts), until)
-    )
+def _contact(row: list[Any]) -> ContactRow:
+    row[7], counts = tuple(row[7]), row[9]
+    if counts is not None:
+        row[9] = bool(counts)
+    return ContactRow._make(row)
 
 
 def _known(row: tuple[Any, ...]) -> Known:
     id, type, value, *seen, barred = row
     return Known(*(id, Identifier(type, value), *seen, bool(barred)))
+
+
+def distinct(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Each once, in their order, read no further than is asked for."""
+    seen = set[tuple[Any, ...]]()
+    for row in rows:
+        if row not in seen:
+            seen.add(row)
+            yield row
 
 
 def listed(ids: Collection[str]) -> str:

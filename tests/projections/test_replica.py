@@ -193,8 +193,8 @@ def derived(projections: Any) -> dict[str, Any]:
     """What is looked for, and which threads wait: tables of both shapes."""
     with projections.reading() as reader:
         return {
-            table: reader._rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
-            for table in ("search", "unanswered")
+            table: sorted(reader._rows(f"SELECT * FROM {table}"))
+            for table in ("search", "search_ends", "unanswered")
         }
 
 

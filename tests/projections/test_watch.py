@@ -858,6 +858,25 @@ def test_a_look_takes_no_more_than_its_share_of_a_core_and_can_be_ended_and_begu
             time.sleep(0.01)
 
 
+def test_while_a_step_waits_for_others_the_watch_rests_and_need_not_rest_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps, rests = iter([True] * 5 + [False]), []
+
+    def step(at: int) -> bool:
+        began = time.thread_time()
+        while time.thread_time() < began + 0.002:
+            pass
+        time.sleep(0.05)  # a disk, a lock, another thread
+        return next(steps)
+
+    with watched(share=0.2) as one:
+        monkeypatch.setattr(one.watch._steps, "step", step)
+        monkeypatch.setattr(one.watch._closing, "wait", rests.append)
+        one.watch.look()
+        assert rests == []
+
+
 def test_a_look_that_fails_is_begun_again_and_what_was_found_is_still_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

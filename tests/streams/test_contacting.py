@@ -16,15 +16,18 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.api.serving import track
 from touchbook.contacting import Candidate
 from touchbook.errors import JournalUnavailable
 from touchbook.policy import DAY, HOUR, MINUTE
 from touchbook.schemas.touchpoint import Touchpoint
+from touchbook.sealing import canonical
 from touchbook.settings import Settings
 from touchbook.streams.admission import Item, Publisher
-from touchbook.streams.contacting import SUBJECT_DIGITS, Answer, Asked, Contacting, row_of
+from touchbook.streams.contacting import SUBJECT_DIGITS, Answer, Asked, Contacting, row_of, spelled_whole
 from touchbook.streams.follow import catch_up
 from touchbook.streams.journal import Appended
 from touchbook.wiring import Book, open_book
@@ -344,3 +347,18 @@ class _Server:
 
         async with httpx.AsyncClient(timeout=30) as client:
             return list(await asyncio.gather(*(ask(client, number) for number in range(count))))
+
+
+JSON_WITHOUT_FRACTIONS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(), max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(), max_size=5), inner, max_size=3)
+    ),
+    max_leaves=9,
+)
+
+
+@given(JSON_WITHOUT_FRACTIONS)
+def test_what_was_asked_is_spelled_as_everything_is_that_a_digest_is_made_of(payload: Any) -> None:
+    """The plain spelling beside the fast one."""
+    assert spelled_whole(payload) == canonical(payload)

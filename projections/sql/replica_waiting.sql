@@ -1,0 +1,1 @@
+SELECT subject, position FROM pending
