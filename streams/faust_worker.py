@@ -302,7 +302,7 @@ class _Group:
     def _label(self, topic: str, part: int) -> str:
         return str(part)
 
-    async def _assigned(self, *_: object, **__: object) -> None:
+    async def _assigned(self, *said: Any, **_: Any) -> None:
         self._joined = True
         if self.name == _Folders.name:
             self._metrics.count("rebalances")
@@ -324,7 +324,7 @@ class _Folders(_Group):
     def __init__(self, parts: WorkerParts, store: Store, settings: WorkerSettings, folder: Path) -> None:
         super().__init__(parts, settings, f"{parts.place.prefix}-{parts.build}", folder)
         place, build = parts.place, parts.build
-        publishing = Publishing(
+        self._publishing = publishing = Publishing(
             lambda kind: place.topic(f"{kind}.{build}"),
             parts.producer,
             KafkaTails(place),
@@ -335,6 +335,8 @@ class _Folders(_Group):
             parts.journal, store, parts.control, publishing, parts.catalogue, _record, part_for, parts.metrics
         )
         self._reading: Reading | None = None
+        self._parts: set[int] = set()
+        self._generation = 0
         self._gathering = Gathering(folding, settings.pace, parts.metrics, publishing.look)
         topic = self._app.topic(
             place.topic("journal"), key_type=bytes, value_type=bytes, value_serializer="raw"
@@ -380,6 +382,13 @@ class _Folders(_Group):
                 Pack(event.message.partition, fetched.records, partial(_unless_closed, done))
             )
             yield None
+
+    async def _assigned(self, *said: Any, **_: Any) -> None:
+        await super()._assigned(*said)
+        parts, generation = {tp.partition for tp in said[-1]}, self._app.consumer_generation_id
+        kept = parts if generation == self._generation + 1 else set()  # else somebody had them in between
+        self._publishing.lose(self._parts - kept)
+        self._parts, self._generation = parts, generation
 
     async def _revoked(self, *_: object, **__: object) -> None:
         await super()._revoked()

@@ -9,6 +9,7 @@ was, and publishes those subjects again.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
@@ -60,7 +61,7 @@ Standing = Callable[[Collection[str], int, int], Rows]
 
 
 class Publishing:
-    """Publishes for the owner of parts. For one thread."""
+    """Publishes for the owner of parts. For one thread; `lose` is for any."""
 
     def __init__(
         self,
@@ -79,10 +80,12 @@ class Publishing:
         self._next: dict[tuple[str, int], int] = {}
         self._at: dict[int, tuple[int, int]] = {}
         self._overwritten: dict[tuple[str, int], set[bytes]] = {}
+        self._lost: deque[int] = deque()
 
     def publish(self, written: Iterable[Rows]) -> None:
         """Writes the rows, in order, and after those of each `Rows` a marker; returns once brokers have all of it, and
         nobody else's words are the last. Raises StoreUnavailable; then the same is to be published again."""
+        self._leave_lost()
         rows = [row for one in written for row in self._rows_of(one)]
         self._take_over({row.part for row in rows})
         self._send(rows)
@@ -90,11 +93,23 @@ class Publishing:
 
     def look(self) -> None:
         """Whether somebody else wrote since, into the parts that were published to; if so, puts that right."""
+        self._leave_lost()
         if self._next:
             for place, end in self._tails.ends(list(self._next)).items():
                 self._notice(place, end)
                 self._next[place] = max(end, self._next[place])
             self._repair()
+
+    def lose(self, parts: Iterable[int]) -> None:
+        """These are somebody else's, or were meanwhile: they are left alone until something is published to them again.
+        Two that put each other right would never end."""
+        self._lost.extend(parts)
+
+    def _leave_lost(self) -> None:
+        lost = {self._lost.popleft() for _ in range(len(self._lost))}
+        for place in [place for place in self._next if place[1] in lost]:
+            del self._next[place]
+            self._overwritten.pop(place, None)
 
     def forget(self) -> None:
         """All parts may be somebody else's."""

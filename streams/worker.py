@@ -580,10 +580,14 @@ class Gathering:
                     self._saving = True
                     self._changed.notify_all()
                     return taken
+                self._saving = True  # nobody forgets meanwhile what it goes by
             try:
                 self._look()
             except Exception as error:  # it looks again later
                 log.warning("could not look at the published topics: %s: %s", type(error).__name__, error)
+            with self._changed:
+                self._saving = False
+                self._changed.notify_all()
 
     def _until_done(self, epoch: int, work: Callable[[], Any]) -> Any:
         """What the work gives, tried again for as long as a store fails; None if it is of no use any more."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import astuple
 from typing import Any
 
 import pytest
@@ -187,7 +186,7 @@ def expected(rows: Rows) -> Iterator[tuple[str, Told | None]]:
             ),
         )
     for contact in rows.contacts:
-        *header, tags, campaign, counts, until = astuple(contact)
+        *header, tags, campaign, counts, until = contact
         spelled = json.dumps(tags, ensure_ascii=False)
         yield REGISTERS, Contacted(*header, spelled, campaign, counts, until, at)
     for entry in map(entry_of, rows.entries):

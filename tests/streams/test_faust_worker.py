@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -109,14 +110,14 @@ def test_what_is_lost_between_the_broker_and_the_fold_is_read_again(
     plan: Plan, door: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when Faust empties its queues, which it does whenever partitions were given out."""
-    turns = itertools.count()
+    turns, rnd = itertools.count(), random.Random(7)
     whole = faust_transport.Conductor._compile_message_handler
 
     def with_holes(conductor: faust_transport.Conductor) -> Callable[[Any], Any]:
         deliver = whole(conductor)
 
         async def on_message(message: Any) -> None:
-            if next(turns) % 4 != 1:
+            if not next(turns) or rnd.random() < 0.75:
                 await deliver(message)
 
         return on_message

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.servers.kafka import Kafka
 from tests.streams.sharing import LEASE_SECONDS, Shared
 from tests.streams.touchpoints import Clock, touchpoint
+from tests.thorough import examples
 from touchbook.errors import (
     FormatUnknown,
     JournalUnavailable,
@@ -193,12 +194,12 @@ def test_no_key_seals_longer_than_a_lease_after_another_process_retired_it(share
         sealed += 1
         assert clock.now <= retired_at.get(key.key_id, clock.now) + LEASE
 
-    examples = iter(range(1_000))
+    numbers = iter(range(1_000))
 
     @settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
     @given(steps)
     def held_true(history: list[tuple[str, float]]) -> None:
-        example = next(examples)
+        example = next(numbers)
         holding = None
         try:
             for what, number in history:

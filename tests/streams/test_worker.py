@@ -311,6 +311,39 @@ def test_what_a_stale_owner_wrote_is_put_right_while_nothing_else_happens(book: 
     assert shop.metrics.total("repaired") == 1
 
 
+def test_two_owners_one_after_the_other_do_not_put_each_other_right_for_ever(book: Book) -> None:
+    first, packs = two_writes(book, "hedy")
+    first.fold(packs[0])
+    second = Shop(book, first.journal)
+    second.store, second.topics = first.store, first.topics
+    second.begin_anew()
+    first.publishing.lose([packs[0].part])
+    second.fold(packs[1])
+    second.fold(packs[2])
+    before = settled(second)
+    told = sum(map(len, first.topics.logs.values()))
+    for _ in range(3):
+        first.publishing.look()
+        second.publishing.look()
+    assert settled(second) == before
+    assert sum(map(len, first.topics.logs.values())) == told
+    assert first.metrics.total("repaired") == second.metrics.total("repaired") == 0
+
+
+def test_a_part_that_comes_back_is_looked_after_once_it_is_published_to(book: Book) -> None:
+    shop, packs = two_writes(book, "hugo")
+    shop.fold(packs[0])
+    late = late_words(shop, 3)
+    shop.publishing.lose([packs[0].part])
+    shop.fold(packs[1])
+    before = settled(shop)
+    for place, said in late:
+        shop.topics.write(*place, *said)
+    shop.publishing.look()
+    assert settled(shop) == before
+    assert shop.metrics.total("repaired") == 1
+
+
 def test_the_next_owner_puts_right_what_the_last_one_did_not_live_to_see(book: Book) -> None:
     shop, packs = two_writes(book, "ida")
     undisturbed = Shop(book, shop.journal)
