@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.clocks import BEGIN, DAY, HOUR, MINUTE, Company, a_company
-from tests.thorough import examples
 from touchbook.ledger import day_of
 from touchbook.projections.watch import Watch
 from touchbook.schemas.touchpoint import Touchpoint
@@ -334,7 +333,7 @@ def long_lived() -> Iterator[Company]:
         yield company
 
 
-several = settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
+several = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def test_verdicts_are_those_of_a_slow_reference_however_messages_arrive(long_lived: Company) -> None:

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from tests.servers.kafka import Kafka
 from tests.streams.sharing import LEASE_SECONDS, Shared
 from tests.streams.touchpoints import Clock, touchpoint
-from tests.thorough import examples
 from touchbook.errors import (
     FormatUnknown,
     JournalUnavailable,
@@ -196,7 +195,7 @@ def test_no_key_seals_longer_than_a_lease_after_another_process_retired_it(share
 
     numbers = iter(range(1_000))
 
-    @settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(steps)
     def held_true(history: list[tuple[str, float]]) -> None:
         example = next(numbers)
