@@ -68,9 +68,8 @@ def words_of(text: Any) -> list[str]:
         return []
     bare = text[:2_000].casefold()
     if not bare.isascii():
-        bare = (
-            unicodedata.normalize("NFKD", bare).casefold().translate(_STRUCK)
-        )  # an ornate letter keeps its case
+        # Again without case: an ornate letter has kept its own.
+        bare = unicodedata.normalize("NFKD", bare).casefold().translate(_STRUCK)
         bare = "".join(letter for letter in bare if unicodedata.category(letter) != "Mn")
     words = re.findall(r"\w+", bare)
     return list(dict.fromkeys(word[:LONGEST_WORD] for word in words[:MOST_WORDS]))
