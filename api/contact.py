@@ -29,7 +29,7 @@ from touchbook.api.problems import invalid
 from touchbook.api.seen import Seen, seen_of
 from touchbook.contacting import Candidate
 from touchbook.errors import TouchbookError
-from touchbook.schemas.times import milliseconds
+from touchbook.schemas.times import writable_milliseconds
 from touchbook.streams.contacting import Answer, Answers, Asked, Settled
 from touchbook.wiring import Book
 
@@ -186,7 +186,7 @@ class _Reserve:
                 subject = customers.id_of(sent.ref)
             else:
                 subject = customers.id_named(sent.type or "", sent.value or "")
-            not_after = None if sent.not_after is None else milliseconds(sent.not_after, "not_after")
+            not_after = None if sent.not_after is None else writable_milliseconds(sent.not_after, "not_after")
         except TouchbookError as error:
             return error
         candidate = Candidate(

@@ -135,10 +135,16 @@ def _reason(error: httptools.HttpParserError) -> Refused:
     """Ours, where we stopped the parser; else in the parser's words, which name what it expected and no value."""
     if isinstance(error.__context__, Refused):
         return error.__context__
-    return Refused(400, "http_invalid", f"expected an HTTP/1.1 request (RFC 9112); {error}")
+    return _no_request(str(error))
+
+
+def _no_request(why: str) -> Refused:
+    return Refused(400, "http_invalid", f"expected an HTTP/1.1 request (RFC 9112); {why}")
 
 
 def _check(target: bytes, headers: Sequence[tuple[bytes, bytes]], version: str) -> None:
+    if version not in ("1.1", "1.0"):
+        raise _no_request(f"this one is of HTTP/{version}")
     if not _TARGET.fullmatch(target):
         raise Refused(400, "path_invalid", "expected a path that begins with /, percent-encoded, without #")
     names = [name for name, _ in headers]

@@ -1445,7 +1445,7 @@ BODIES: tuple[type[BaseModel], ...] = (LookupIn, BatchGetIn, EraseIn, KeyIn)
 # Contacts
 
 
-ContactName = Annotated[str, Field(min_length=1, max_length=200)]
+ContactName = Annotated[str, Field(max_length=200, pattern=ID_PATTERN)]
 
 
 class ReserveIn(
@@ -1469,9 +1469,11 @@ class ReserveIn(
     channel: ContactName
     purpose: Purpose
     campaign: ContactName | None = None
-    priority: int = Field(0, ge=-1_000_000, le=1_000_000, description="Of several the greatest goes first.")
+    priority: int = Field(
+        0, ge=-1_000_000, le=1_000_000, strict=True, description="Of several the greatest goes first."
+    )
     content: ContactName | None = Field(None, description="Id of the content that would be sent.")
-    language: Annotated[str, Field(min_length=2, max_length=35)] | None = Field(
+    language: Annotated[str, Field(min_length=2, max_length=35, pattern=ID_PATTERN)] | None = Field(
         None, description="The language it is in; where his is known, it must be that."
     )
     tags: list[ContactName] = Field(default_factory=list, max_length=20)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from touchbook.errors import Refused, Rejected
 from touchbook.ledger import MILLISECONDS_A_DAY, Day
-from touchbook.schemas.times import day_number, milliseconds
+from touchbook.schemas.times import LATEST, day_number, writable_milliseconds
 
 
 def day(name: str, text: str) -> Day:
@@ -21,8 +21,8 @@ def moment(name: str, text: str | None, *, end: bool = False) -> int | None:
         return None
     try:
         if len(text) == 10:
-            return (day_number(text) + end) * MILLISECONDS_A_DAY
-        return milliseconds(text, name)
+            return min((day_number(text) + end) * MILLISECONDS_A_DAY, LATEST)
+        return writable_milliseconds(text, name)
     except (ValueError, Rejected):
         raise wrong(name, "expected a UTC day as YYYY-MM-DD, or an RFC 3339 time with a zone") from None
 

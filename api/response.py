@@ -25,7 +25,7 @@ from touchbook.ledger import MILLISECONDS_A_DAY
 from touchbook.projections.requests import boundary_of, requests_of
 from touchbook.projections.watch import Watch
 from touchbook.projections.watched import By, TurnState, Waited, WatchedTurn
-from touchbook.schemas.times import rfc3339
+from touchbook.schemas.times import EARLIEST, rfc3339
 from touchbook.wiring import Book
 
 TURNS = "/v1/metrics/response/turns"
@@ -62,7 +62,7 @@ async def span(
     end = moment("to", to, end=True)
     end = Asked.of(request).now if end is None else end
     start = moment("from", from_)
-    start = end - DAYS * MILLISECONDS_A_DAY if start is None else start
+    start = max(end - DAYS * MILLISECONDS_A_DAY, EARLIEST) if start is None else start
     if start >= end:
         raise wrong("from", "expected a time before `to`")
     return Span(start, end, by)

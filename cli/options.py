@@ -121,8 +121,8 @@ def one_machine(settings: Settings, instead: str) -> None:
         raise WrongUse(f"journal: this works on one machine only; {instead}")
 
 
-def day_at(text: str | None) -> Day:
-    """The day of --at, or today. Raises `WrongUse`."""
+def day_at(text: str | None, option: str = "--at") -> Day:
+    """The day of an option, or today. Raises `WrongUse`, which names it."""
     from touchbook.ledger import day_of
     from touchbook.schemas.times import day_number
     from touchbook.streams.now import now
@@ -132,4 +132,4 @@ def day_at(text: str | None) -> Day:
     try:
         return day_number(text)
     except ValueError:
-        raise WrongUse("--at: expected a UTC day as YYYY-MM-DD") from None
+        raise WrongUse(f"{option}: expected a UTC day as YYYY-MM-DD") from None

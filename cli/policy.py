@@ -85,8 +85,8 @@ def simulate(
     settings = settings_of(config, data=data, journal=journal, projections=projections)
     _readable(file)
     candidate, live = load_policies(file), load_policies(settings.policy)
-    last = day_at(to)
-    first = last - DAYS + 1 if since is None else day_at(since)
+    last = day_at(to, "--to")
+    first = last - DAYS + 1 if since is None else day_at(since, "--from")
     if first > last:
         raise WrongUse("--from: expected a day that is not after --to")
     days = first * MILLISECONDS_A_DAY, (last + 1) * MILLISECONDS_A_DAY

@@ -183,7 +183,7 @@ def encode(rows: Rows) -> dict[str, list[Written]]:
     told[REGISTERS] += [_contacted(one, position) for one in rows.contacts]
     told[REGISTERS] += [
         (_json([subject, "h", at, key]), _json([position, type, topic_in(orjson.loads(body))]))
-        for key, subject, at, _, _, type, *_, for_customer, body in rows.entries
+        for key, subject, at, _, _, type, _, _, _, _, _, for_customer, body in rows.entries
         if for_customer
     ]
     told[CLAIMS] += [

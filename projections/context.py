@@ -14,6 +14,7 @@ from touchbook.timeline import Entry
 TOPICS = 5
 RECENT_ENTRIES = 50
 TOPIC_FIELDS = ("topic", "subject", "title", "category", "name")
+_NOTHING: dict[str, Any] = {}
 
 
 def open_matters(
@@ -82,9 +83,12 @@ def head_of(entry: Entry) -> Head:
 
 def topic_in(body: dict[str, Any]) -> str | None:
     """What an entry with this body is about, None where it does not say."""
-    fields = {**body.get("data", {}), **body.get("shown", {})}
-    found = (fields.get(name) for name in TOPIC_FIELDS)
-    return next((one for one in found if isinstance(one, str) and one), None)
+    data, shown = body.get("data", _NOTHING), body.get("shown", _NOTHING)
+    for name in TOPIC_FIELDS:
+        said = shown[name] if name in shown else data.get(name)
+        if said and isinstance(said, str):
+            return said
+    return None
 
 
 def topics_of(heads: Iterable[Head]) -> list[dict[str, Any]]:

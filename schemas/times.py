@@ -11,6 +11,10 @@ from touchbook.errors import Rejected
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_DAY = date(1970, 1, 1)
 MILLISECOND = timedelta(milliseconds=1)
+EARLIEST, LATEST = (
+    (moment.replace(tzinfo=UTC) - EPOCH) // MILLISECOND for moment in (datetime.min, datetime.max)
+)
+"""The first and the last millisecond that can be written."""
 _SHAPE = re.compile(
     r"(?:\d{4}-\d\d-\d\d|\d{8})"
     r"(?:[Tt _]\d\d(?::?\d\d(?::?\d\d(?:[.,]\d+)?)?)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)?",
@@ -33,6 +37,14 @@ def milliseconds(text: object, field: str) -> int:
     if moment.tzinfo is None or len(text) < 16:
         raise Rejected("time_without_zone", expected, field)
     return milliseconds_of(moment)
+
+
+def writable_milliseconds(text: object, field: str) -> int:
+    """The same of a time that we may write again: one that its zone takes out of the years 1 to 9999 is refused."""
+    at = milliseconds(text, field)
+    if not EARLIEST <= at <= LATEST:
+        raise Rejected("time_invalid", "expected a time within the years 1 to 9999 of UTC", field)
+    return at
 
 
 def milliseconds_of(moment: datetime) -> int:

@@ -38,17 +38,8 @@ from touchbook.streams.faust_transport import Transport
 from touchbook.streams.ingress import Arrived, Ingress
 from touchbook.streams.journal import Journal
 from touchbook.streams.published import Producing, Publishing
-from touchbook.streams.worker import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    Folding,
-    Gathering,
-    Pace,
-    Pack,
-    Raw,
-    Store,
-    Watchdog,
-)
+from touchbook.streams.worker_folding import Folding, Pack, Raw, Store
+from touchbook.streams.worker_gathering import FIRST_PAUSE, LONGEST_PAUSE, Gathering, Pace, Watchdog
 from touchbook.streams.worker_metrics import WorkerDoor, WorkerMetrics
 from touchbook.streams.worker_reading import Reading
 
@@ -61,8 +52,9 @@ A_DAY = 86_400.0
 LAG_SECONDS = 2.0
 """How often it is asked how far the groups have come."""
 TICK_SECONDS = 0.1
-SELDOM = (50_000, 20, 100)
-"""How much is made before Python looks for cycles among it: what folding makes and drops holds none."""
+SELDOM = (1_000_000, 20, 100)
+"""How many more objects there are before Python looks for cycles among them: what is folded holds none, and what waits
+to be saved would be looked through again and again for the few that the engine leaves."""
 ENDING = (signal.SIGTERM, signal.SIGINT)
 LEAVE_SECONDS = 1.0
 """What is left of the time to stop when the process is ended whatever it is at."""
@@ -85,7 +77,8 @@ class WorkerSettings:
     session_seconds: float = 10.0
     """A worker that is not heard of for so long loses its partitions."""
     heartbeat_seconds: float = 3.0
-    commit_seconds: float = 1.0
+    commit_seconds: float = 0.25
+    """How often what was kept is committed: after a crash what was not is done again."""
     pace: Pace = field(default_factory=Pace)
     fetch_bytes: int = 1024 * 1024
     """Of one partition at once."""
@@ -266,6 +259,7 @@ class _Group:
         self._app.on_partitions_revoked.connect(self._revoked)
         self._joined = False
         self._stopping = False
+        self._failed_because: str | None = None
         self.lags: dict[str, float] = {}
         """Records not acknowledged, as of when it was last asked."""
         self.alive_at: float = 0.0
@@ -280,8 +274,28 @@ class _Group:
     def close(self) -> None:
         self._tails.close()
 
+    async def _take(self, fetched: Fetched) -> None:
+        """Takes a pack that is the next of its partition, and sees to it that it is kept."""
+        raise NotImplementedError
+
+    async def _take_on(self, stream: Any) -> AsyncIterator[None]:
+        """Takes what comes. Where that fails, which is our bug, Faust would pass over the pack, and nothing behind it
+        would ever be committed: so the worker is to end, and whoever is next reads it again."""
+        async for event in stream.noack().events():
+            fetched: Fetched = event.value
+            if self._failed_because is not None or not fetched.arrives():
+                continue
+            try:
+                await self._take(fetched)
+            except Exception as error:
+                log.exception("a pack of %s, partition %d, could not be taken", *fetched.place)
+                self._failed_because = f"taking what was fetched failed: {type(error).__name__}: {error}"
+            yield None
+
     @property
     def stopped_because(self) -> str | None:
+        if self._failed_because is not None:
+            return self._failed_because
         if self._app.crashed and not self._stopping:
             error = self._app.crash_reason
             return f"Faust cannot go on: {type(error).__name__}: {error}"
@@ -341,7 +355,7 @@ class _Folders(_Group):
         topic = self._app.topic(
             place.topic("journal"), key_type=bytes, value_type=bytes, value_serializer="raw"
         )
-        self._app.agent(topic, name="fold")(self._take)
+        self._app.agent(topic, name="fold")(self._take_on)
 
     async def start(self) -> None:
         self._gathering.start()
@@ -364,24 +378,16 @@ class _Folders(_Group):
         self.alive_at = self._gathering.alive_at
         return await super().look()
 
-    async def _take(self, stream: Any) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        async for event in stream.noack().events():
-            fetched: Fetched = event.value
-            if not fetched.arrives():
-                continue
-            while self._gathering.full and fetched.reading.is_ours():
-                await asyncio.sleep(TICK_SECONDS / 5)
-            if not fetched.reading.is_ours():
-                continue
-            if fetched.reading is not self._reading:  # what is folded together is of one
-                self._gathering.drop()
-                self._reading = fetched.reading
-            done = partial(loop.call_soon_threadsafe, fetched.keep)
-            self._gathering.take(
-                Pack(event.message.partition, fetched.records, partial(_unless_closed, done))
-            )
-            yield None
+    async def _take(self, fetched: Fetched) -> None:
+        while self._gathering.full and fetched.reading.is_ours():
+            await asyncio.sleep(TICK_SECONDS / 5)
+        if not fetched.reading.is_ours():
+            return
+        if fetched.reading is not self._reading:  # what is folded together is of one
+            self._gathering.drop()
+            self._reading = fetched.reading
+        done = partial(asyncio.get_running_loop().call_soon_threadsafe, fetched.keep)
+        self._gathering.take(Pack(fetched.place[1], fetched.records, partial(_unless_closed, done)))
 
     async def _assigned(self, *said: Any, **_: Any) -> None:
         await super()._assigned(*said)
@@ -411,7 +417,7 @@ class _Doormen(_Group):
         self._failing_because: str | None = None
         pattern = rf"^{re.escape(prefix)}\.ingress\.[^.].*$"
         topic = self._app.topic(pattern=pattern, key_type=bytes, value_type=bytes, value_serializer="raw")
-        self._app.agent(topic, name="ingress")(self._take)
+        self._app.agent(topic, name="ingress")(self._take_on)
 
     @property
     def not_ready_because(self) -> str | None:
@@ -420,20 +426,15 @@ class _Doormen(_Group):
     def _label(self, topic: str, part: int) -> str:
         return f"{self._ingress.source_of(topic)}:{part}"
 
-    async def _take(self, stream: Any) -> AsyncIterator[None]:
-        async for event in stream.noack().events():
-            fetched: Fetched = event.value
-            if not fetched.arrives():
-                continue
-            arrived = [_arrived(one) for one in fetched.records]
-            pause = FIRST_PAUSE
-            while fetched.reading.is_ours() and not self._stopping:
-                if await self._taken(arrived):
-                    fetched.keep()
-                    break
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            yield None
+    async def _take(self, fetched: Fetched) -> None:
+        arrived = [_arrived(one) for one in fetched.records]
+        pause = FIRST_PAUSE
+        while fetched.reading.is_ours() and not self._stopping:
+            if await self._taken(arrived):
+                fetched.keep()
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _taken(self, arrived: list[Arrived]) -> bool:
         try:

@@ -12,6 +12,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -38,6 +40,11 @@ class Row(NamedTuple):
     value: bytes | None
     headers: list[tuple[str, bytes]] = []  # noqa: RUF012 never changed in place
     timestamp: int | None = None
+
+
+_row = partial(tuple.__new__, Row)
+"""Makes one of all its fields without its constructor: there are three for each record of the journal."""
+_NO_HEADERS: list[tuple[str, bytes]] = []
 
 
 class Producing(Protocol):
@@ -86,9 +93,9 @@ class Publishing:
         """Writes the rows, in order, and after those of each `Rows` a marker; returns once brokers have all of it, and
         nobody else's words are the last. Raises StoreUnavailable; then the same is to be published again."""
         self._leave_lost()
-        rows = [row for one in written for row in self._rows_of(one)]
-        self._take_over({row.part for row in rows})
-        self._send(rows)
+        runs = [run for one in written for run in self._runs_of(one)]
+        self._take_over({run[0].part for run in runs})
+        self._send(runs)
         self._repair()
 
     def look(self) -> None:
@@ -117,24 +124,33 @@ class Publishing:
         self._at.clear()
         self._overwritten.clear()
 
-    def _rows_of(self, rows: Rows) -> list[Row]:
+    def _runs_of(self, rows: Rows) -> list[list[Row]]:
+        """What is to stand in a row in each of the topics."""
         part = part_of(rows.position)
         self._at[part] = rows.position, rows.recorded_at
         told = encode(rows)
         end = marker(rows.position, rows.recorded_at)
         return [
-            Row(topic, part, key, value)
+            [_row((topic, part, key, value, _NO_HEADERS, None)) for key, value in (*told[kind], end)]
             for topic, kind in self._kinds.items()
-            for key, value in (*told[kind], end)
         ]
 
-    def _send(self, rows: Sequence[Row]) -> None:
+    def _send(self, runs: Sequence[Sequence[Row]]) -> None:
+        """Each run is of one topic and part, where offsets only ascend: so its ends tell whether somebody else wrote
+        in between."""
+        rows = list(chain.from_iterable(runs))
         offsets = self._producer.send(rows).result(PUBLISH_SECONDS)
         self._told("published_rows", len(rows))
-        for row, offset in zip(rows, offsets, strict=True):
-            place = row.topic, row.part
-            self._notice(place, offset)
-            self._next[place] = offset + 1
+        begin = 0
+        for run in runs:
+            place = run[0].topic, run[0].part
+            first, last = offsets[begin], offsets[begin + len(run) - 1]
+            seen = [first] if last - first == len(run) - 1 else offsets[begin : begin + len(run)]
+            for offset in seen:
+                self._notice(place, offset)
+                self._next[place] = offset + 1
+            self._next[place] = last + 1
+            begin += len(run)
 
     def _notice(self, place: tuple[str, int], offset: int) -> None:
         """Between the last record that was ours and this offset is what somebody else wrote."""
@@ -167,10 +183,10 @@ class Publishing:
         for part, affected in subjects.items():
             if part not in self._at:
                 continue
-            rows = self._rows_of(self._standing(affected, *self._at[part]))
-            standing = {(row.topic, row.key) for row in rows}
+            runs = self._runs_of(self._standing(affected, *self._at[part]))
+            standing = {(row.topic, row.key) for run in runs for row in run}
             gone = [
-                Row(topic, part, key, None)
+                [Row(topic, part, key, None)]
                 for (topic, where), keys in self._overwritten.items()
                 if where == part
                 for key in keys
@@ -180,7 +196,7 @@ class Publishing:
             for place in before:
                 del self._overwritten[place]
             try:
-                self._send([*gone, *rows])
+                self._send([*gone, *runs])
             except Exception:
                 for place, keys in before.items():
                     self._overwritten.setdefault(place, set()).update(keys)

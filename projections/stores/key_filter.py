@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from struct import Struct
 
 BITS_A_KEY = 16
-LEAST_BITS = 1 << 16
+LEAST_BITS = 1 << 19
+"""64 KiB, enough for 32,768 keys: one that grows is filled anew from the store, while the fold waits."""
 _four_numbers = Struct("<4I").unpack
 
 

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer
@@ -61,7 +62,7 @@ class _Ticket:
         self.future: Future[list[int]] = pending()
         self.offsets = [0] * len(rows)
         self.left = len(rows)
-        self.size = sum(len(row.key or b"") + len(row.value or b"") for row in rows)
+        self.size = sum(len(key or b"") + len(value or b"") for _, _, key, value, _, _ in rows)
         self.due = time.monotonic() + seconds
 
 
@@ -69,6 +70,10 @@ class _Waiting(NamedTuple):
     row: Row
     place: int
     ticket: _Ticket
+
+
+_waiting = partial(tuple.__new__, _Waiting)
+"""Makes one without its constructor, a Python function of its own."""
 
 
 class _Lane:
@@ -165,13 +170,21 @@ class Producer:
         with self._lock:
             handed, self._handed = self._handed, []
         for rows, ticket in handed:
+            lane: _Lane | None = None
             for place, row in enumerate(rows):
-                at = row[0], row[1]
-                lane = self._lanes.get(at) or self._lanes.setdefault(at, _Lane(*at))
-                lane.waiting.append(_Waiting(row, place, ticket))
-                if not lane.busy:
-                    lane.busy = True
-                    self._begin(self._serve(lane))
+                topic, part = row[0], row[1]
+                if lane is None or lane.part != part or lane.topic != topic:
+                    lane = self._lane(topic, part)
+                lane.waiting.append(_waiting((row, place, ticket)))
+
+    def _lane(self, topic: str, part: int) -> _Lane:
+        """The lane of a partition, served from now on."""
+        at = topic, part
+        lane = self._lanes.get(at) or self._lanes.setdefault(at, _Lane(*at))
+        if not lane.busy:
+            lane.busy = True
+            self._begin(self._serve(lane))
+        return lane
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -200,8 +213,9 @@ class Producer:
         if not lane.waiting:
             return
         batch = client.create_batch()
-        while lane.waiting and _added(batch, lane.waiting[0].row):
-            lane.given.append(lane.waiting.popleft())
+        waiting, given = lane.waiting, lane.given
+        while waiting and _added(batch, waiting[0].row):
+            given.append(waiting.popleft())
         answer = await self._patiently(lane, client.send_batch(batch, lane.topic, partition=lane.part))
         written = await self._patiently(lane, answer)
         if written.offset < 0:

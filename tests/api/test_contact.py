@@ -142,6 +142,12 @@ def test_of_several_for_one_customer_the_more_important_go_first_and_the_others_
         ({"not_after": "tomorrow"}, "not_after"),
         ({"colour": "red"}, "colour"),
         ({"priority": "high"}, "priority"),
+        ({"priority": True}, "priority"),
+        ({"not_after": "9999-12-31T23:59:59.999-12:00"}, "not_after"),
+        ({"channel": "em\x00ail"}, "channel"),
+        ({"id": "spring\n42"}, "id"),
+        ({"tags": ["warm", "co\x00ld"]}, "tags.1"),
+        ({"language": "e\x00"}, "language"),
     ],
 )
 def test_what_cannot_be_read_is_refused_and_named(server: Server, wrong: dict[str, Any], field: str) -> None:
@@ -217,7 +223,7 @@ def test_a_build_of_an_earlier_version_that_knows_no_contacts_says_what_to_do(se
 
 
 def test_decisions_stand_under_the_channel_that_was_asked_for(server: Server) -> None:
-    first, no_channel = reserved(server, channel="sms"), reserved(server, channel="a\nb")
+    first, no_channel = reserved(server, channel="sms"), reserved(server, channel="a" * 60)
     assert ask(server, "confirm", reservation=first["id"]).status_code == 200
     assert ask(server, "release", reservation=no_channel["id"]).status_code == 200
     reserved(server, channel="video")

@@ -280,10 +280,28 @@ def test_numbers_and_their_turns_hold_no_texts(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "start", "end"),
+    [
+        ("to=0001-01-01", "0001-01-01T00:00:00.000Z", "0001-01-02T00:00:00.000Z"),
+        ("from=9999-12-31&to=9999-12-31", "9999-12-31T00:00:00.000Z", "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_who_asks_about_the_ends_of_the_calendar_is_answered(
+    server: Server, query: str, start: str, end: str
+) -> None:
+    seen(server)
+    answer = times(server, query)
+    assert (answer["from"], answer["to"]) == (start, end)
+    assert behind(server, f"/v1/metrics/response/turns?{query}") == []
+
+
+@pytest.mark.parametrize(
     ("query", "status", "named"),
     [
         ("from=yesterday", 422, "query from"),
         ("to=2026-13-01", 422, "query to"),
+        ("to=9999-12-31T23:59:59.999-12:00", 422, "query to"),
+        ("from=0001-01-01T00:00:00%2B12:00", 422, "query from"),
         ("from=2026-03-02&to=2026-03-01", 422, "query from"),
         ("by=customer", 422, "query by"),
         ("verdict=lost", 422, "query verdict"),

@@ -77,3 +77,10 @@ def test_days_the_wrong_way_round_are_refused(shop: Shop) -> None:
     )
     assert told.exit_code == 2
     assert "--from" in told.stderr
+
+
+@pytest.mark.parametrize("option", ["--from", "--to"])
+def test_a_day_that_is_none_is_named_by_its_option(shop: Shop, option: str) -> None:
+    told = run("policy", "simulate", STANDARD, "--data", shop.data, option, "soon")
+    assert told.exit_code == 2
+    assert f"{option}: expected a UTC day" in told.stderr

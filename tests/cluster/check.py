@@ -34,7 +34,7 @@ from touchbook.streams.admission import Item, Publisher, key_of
 from touchbook.streams.backends.kafka_records import record_of
 from touchbook.streams.backends.kafka_tails import KafkaTails, Standing
 from touchbook.streams.backends.kafka_topics import read_control
-from touchbook.streams.worker import LOOK_SECONDS
+from touchbook.streams.worker_gathering import LOOK_SECONDS
 from touchbook.wiring import Book, now
 
 AT_ONCE = 2_000

@@ -1,4 +1,4 @@
-"""One browser for each module; servers and signed-in pages for each test."""
+"""One browser for each module, warm and signed in; servers and pages for each test."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.api.conftest import serve
 from tests.desk.browser import WIDE, Watched, chromium
+from tests.desk.signed import visitor
+from touchbook.api.desk.session import COOKIE
 
 __all__ = ["serve"]
 
@@ -23,8 +25,52 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
+class Contexts:
+    """One for each server and language; starting a browser's process costs more than most pages do. In each a page
+    without a script stays open, and keeps the process between tests; cookies and what else is stored do not stay."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._opened: dict[tuple[str, str], BrowserContext] = {}
+        self._sessions: dict[tuple[str, str], str] = {}
+
+    def fresh(self, server: Any, language: str, role: str) -> BrowserContext:
+        url = str(server.http.base_url).rstrip("/")
+        if (url, language) not in self._opened:
+            context = self._browser.new_context(base_url=url, locale=language, reduced_motion="reduce")
+            context.new_page().goto("/healthz")
+            self._opened[url, language] = context
+        context = self._opened[url, language]
+        context.set_offline(False)
+        context.clear_cookies()
+        context.pages[0].evaluate("localStorage.clear()")
+        if (url, role) not in self._sessions:
+            source = "ines.costa" if role == "agent" else "operations"
+            with visitor(server) as client:
+                client.post("/desk/sign-in", data={"key": server.key(role, source=source)})
+                self._sessions[url, role] = client.cookies[COOKIE]
+        context.add_cookies(
+            [
+                {
+                    "name": COOKIE,
+                    "value": self._sessions[url, role],
+                    "domain": "127.0.0.1",
+                    "path": "/desk",
+                    "httpOnly": True,
+                    "sameSite": "Strict",
+                }
+            ]
+        )
+        return context
+
+
+@pytest.fixture(scope="module")
+def contexts(browser: Browser) -> Contexts:
+    return Contexts(browser)
+
+
 @pytest.fixture
-def open_desk(browser: Browser) -> Iterator[Open]:
+def open_desk(contexts: Contexts) -> Iterator[Open]:
     """`open_desk(server, path)`: a page of the desk, signed in with a key of role agent (or `role=`), in the language,
     theme and size asked for. At the end nothing may have gone wrong in any page but what was `forgiven`."""
     opened: list[Watched] = []
@@ -38,29 +84,18 @@ def open_desk(browser: Browser) -> Iterator[Open]:
         size: tuple[int, int] = WIDE,
         role: str = "agent",
         forgiven: tuple[str, ...] = (),
-        **more: Any,
     ) -> Page:
         url = str(server.http.base_url).rstrip("/")
-        context = browser.new_context(
-            base_url=url,
-            locale=language,
-            color_scheme="dark" if dark else "light",
-            viewport={"width": size[0], "height": size[1]},
-            reduced_motion="reduce",
-            **more,
-        )
-        watched = Watched(context, url, forgiven=forgiven)
-        watched.watch()
+        watched = Watched(contexts.fresh(server, language, role), url, forgiven=forgiven)
         opened.append(watched)
         page = watched.page()
-        page.goto("/desk/sign-in?next=" + path)
-        page.fill("#key", server.key(role, source="ines.costa" if role == "agent" else "operations"))
-        page.click("button[type=submit]")
-        page.wait_for_url(lambda now: "/sign-in" not in now)
+        page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.goto(path)
         return page
 
     yield open
     for one in opened:
-        one.context.close()
+        one.close()
     complaints = [line for one in opened for line in one.complaints()]
     assert not complaints, complaints

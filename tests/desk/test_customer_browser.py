@@ -204,8 +204,8 @@ def test_an_unlink_is_shown_before_it_is_done(server: Server, open_desk: Open) -
     [
         ("en", False, (1280, 1000)),
         ("ru", True, NARROW),
-        ("en", True, (1000, 900)),
-        ("ru", False, (1280, 1000)),
+        pytest.param("en", True, (1000, 900), marks=pytest.mark.thorough),
+        pytest.param("ru", False, (1280, 1000), marks=pytest.mark.thorough),
     ],
 )
 def test_it_fits_and_axe_finds_nothing_serious(

@@ -37,7 +37,6 @@ def test_the_way_in_refuses_with_a_reason_and_can_be_read_by_everybody(
         viewport={"width": size[0], "height": size[1]},
     )
     watched = Watched(context, url, forgiven=("403 (Forbidden)",))
-    watched.watch()
     page = watched.page()
     page.goto("/desk/sign-in")
     expect(page.locator("#key")).to_be_focused()

@@ -371,7 +371,11 @@ def test_stored_script_stays_text_also_when_it_comes_live(server: Server, open_d
 
 @pytest.mark.parametrize(
     ("language", "dark", "size"),
-    [("en", False, (1280, 1000)), ("ru", True, NARROW), ("ru", False, (1000, 900))],
+    [
+        pytest.param("en", False, (1280, 1000), marks=pytest.mark.thorough),  # nearly as the keys open one
+        ("ru", True, NARROW),
+        ("ru", False, (1000, 900)),
+    ],
 )
 def test_it_fits_and_axe_finds_nothing_serious_when_opened(
     server: Server, open_desk: Open, language: str, dark: bool, size: tuple[int, int]

@@ -23,6 +23,7 @@ from touchbook.errors import StoreUnavailable
 from touchbook.positions import position_in
 from touchbook.projections.changes import Changes, entry_of
 from touchbook.projections.rows import PartlyWritten, Stretch
+from touchbook.projections.stores import key_filter
 from touchbook.projections.stores.clickhouse import Engine
 from touchbook.projections.stores.clickhouse_ddl import Build, make_build
 from touchbook.projections.stores.clickhouse_reader import ClickHouseReader
@@ -344,7 +345,10 @@ def test_the_digest_of_what_was_erased_is_forgotten(engine: Engine, build: str) 
     assert engine.execute(f"SELECT digest FROM {Build(build).tables['keys']}") == [("",)]
 
 
-def test_keys_that_are_written_while_the_filter_grows_are_not_forgotten(engine: Engine, build: str) -> None:
+def test_keys_that_are_written_while_the_filter_grows_are_not_forgotten(
+    engine: Engine, build: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_filter, "LEAST_BITS", 1 << 16)
     store = ClickHouseStore(engine, build, filter_bytes=1 << 20)
     assert store.first_positions([f"{0:032x}"], 0) == {}
     written = 0

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.thorough import examples
-from touchbook.projections.stores.key_filter import KeyFilter
+from touchbook.projections.stores.key_filter import BITS_A_KEY, LEAST_BITS, KeyFilter
 
 keys = st.lists(st.binary(min_size=16, max_size=16).map(bytes.hex), max_size=50)
 
@@ -34,7 +34,7 @@ def test_few_new_keys_are_looked_up_for_nothing() -> None:
 def test_it_grows_with_what_is_added_but_never_beyond_its_bound() -> None:
     small = KeyFilter(0, 1 << 20)
     assert not small.crowded
-    small.add([f"{number:032x}" for number in range(5_000)])
+    small.add([f"{number:032x}" for number in range(LEAST_BITS // BITS_A_KEY + 1)])
     assert small.crowded
     assert (KeyFilter(10_000_000, 1 << 20).mask + 1) // 8 <= 1 << 20
     bounded = KeyFilter(10_000_000, 1 << 20)

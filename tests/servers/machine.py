@@ -72,5 +72,6 @@ def last_words(*command: str, cwd: Path | None = None) -> str | None:
         return None
     lines = [line for line in _COLOUR.sub("", done.stdout + done.stderr).splitlines() if line.strip()]
     return next(
-        (line for line in lines if "ERROR" in line), lines[-1] if lines else f"exit {done.returncode}"
+        (line for line in lines if "ERROR" in line or "Exception" in line),
+        lines[-1] if lines else f"exit {done.returncode}",
     )

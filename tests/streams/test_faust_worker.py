@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.streams.names import POISON, produce
 from tests.streams.topics import MemoryStore
 from tests.streams.working import Opened, Plan, Worker, make_topics, opened, working
 from touchbook.settings import settings_from
-from touchbook.streams import faust_transport, worker_reading
+from touchbook.streams import faust_transport, faust_worker, worker_reading
 from touchbook.streams.admission import Item, Publisher
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_producer import Producer, Row
@@ -143,6 +144,54 @@ def test_what_is_lost_between_the_broker_and_the_fold_is_read_again(
         thread.join()
     assert next(turns) > 30
     assert (lag(plan), len(store.entries)) == (0, 300)
+
+
+@pytest.mark.parametrize("folds", [True, False], ids=["the journal", "ingress topics"])
+def test_what_cannot_be_taken_ends_it_and_is_read_again_by_the_next(
+    plan: Plan, door: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: bool
+) -> None:
+    """Faust passes over it, and then nothing behind it would ever be committed."""
+    fails = iter([False, True])
+    of, name = (faust_worker.Gathering, "take") if folds else (faust_worker._Doormen, "_taken")
+    whole = getattr(of, name)
+
+    def failing_once(self: Any, taken: Any) -> Any:
+        if next(fails, False):
+            raise ZeroDivisionError
+        return whole(self, taken)
+
+    monkeypatch.setattr(of, name, failing_once)
+    monkeypatch.setattr(faust_transport, "MAX_PACK", 10)
+    store = MemoryStore() if folds else None
+    parts = WorkerParts(
+        place=plan.place, build=plan.build, catalogue=catalogue_of(settings_from(data=Path(plan.data))),
+        journal=door.journal, control=door.control, producer=door.producer, clock=now, store=store,
+        admission=None if folds else door.admission,
+    )  # fmt: skip
+    if folds:
+        tell(door, 100)
+    else:
+        make_topics(plan, PARTS, ("shop",))
+        said = [json.dumps(event("visited", id=f"i{n}")).encode() for n in range(100)]
+        door.producer.send([ingress_row(plan, "shop", one) for one in said]).result(30)
+
+    def behind() -> int:
+        return lag(plan) if folds else ingress_lag(plan, "shop")
+
+    def work() -> int:
+        deadline = time.monotonic() + 30
+
+        def done() -> bool:
+            return not behind() or time.monotonic() > deadline
+
+        with ThreadPoolExecutor() as pool:
+            return pool.submit(lambda: _Working(parts, WorkerSettings(), tmp_path, done).run()).result()
+
+    assert work() == 1
+    assert behind() > 0
+    assert work() == 0
+    assert behind() == 0
+    assert store is None or len(store.entries) == 100
 
 
 # Ending

@@ -18,11 +18,12 @@ from touchbook.errors import StoreUnavailable
 from touchbook.positions import position_in
 from touchbook.projections.changes import RegisterRow
 from touchbook.projections.compacted import Marker, decode
-from touchbook.schemas.touchpoint import Identifier
+from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
 from touchbook.streams.admission import Publisher, key_of
 from touchbook.streams.backends.kafka_records import part_for
 from touchbook.streams.published import Publishing
-from touchbook.streams.worker import Folding, Gathering, Pace, Pack, TooManyUnreadable, Watchdog
+from touchbook.streams.worker_folding import Folding, Pack, TooManyUnreadable
+from touchbook.streams.worker_gathering import Gathering, Pace, Watchdog
 from touchbook.streams.worker_metrics import WorkerMetrics
 from touchbook.wiring import Book
 
@@ -137,6 +138,26 @@ def test_a_repeat_in_the_gather_before_is_known_while_that_is_still_being_saved(
     (part,) = (pack.part for pack in shop.all())
     first = shop.folding.fold(shop.all())
     shop.journal.tell(buying("ann", 1))
+    second = shop.folding.fold([shop.pack(part, 1, 2)])
+    assert (first.duplicates, second.duplicates) == (0, 1)
+
+
+def test_a_repeat_is_known_though_the_gather_before_is_saved_while_it_is_folded(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then the store was asked already, and did not know it."""
+    shop = Shop(book)
+    shop.journal.tell(buying("abe", 1))
+    (part,) = (pack.part for pack in shop.all())
+    first = shop.folding.fold(shop.all())
+    shop.journal.tell(buying("abe", 1))
+    whole = shop.journal.open
+
+    def saving_meanwhile(record: Record) -> Touchpoint:
+        shop.folding.save(first)
+        return whole(record)
+
+    monkeypatch.setattr(shop.journal, "open", saving_meanwhile)
     second = shop.folding.fold([shop.pack(part, 1, 2)])
     assert (first.duplicates, second.duplicates) == (0, 1)
 

@@ -33,7 +33,7 @@ from touchbook.streams.backends.kafka_producer import DELIVERY_SECONDS, Producer
 from touchbook.streams.backends.kafka_topics import Identity, ensure, ensure_build
 from touchbook.streams.backends.sqlite_control import SqliteControl
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring
-from touchbook.streams.worker import Pace
+from touchbook.streams.worker_gathering import Pace
 from touchbook.wiring import catalogue_of, now
 
 BUILD = "1-test-0001"
