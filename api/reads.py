@@ -21,7 +21,7 @@ from touchbook.api.paths import decoded
 from touchbook.api.seen import header_of, seen_of
 from touchbook.ledger import Day, day_of
 from touchbook.positions import position_of
-from touchbook.projections.customers import Customer
+from touchbook.projections.who import Customer
 from touchbook.schemas.display import LANGUAGES, Language
 from touchbook.streams.follow import Following
 from touchbook.wiring import Book

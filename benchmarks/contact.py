@@ -8,7 +8,9 @@ import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from benchmarks.doors import row
 from benchmarks.events import CUSTOMERS, events
 from benchmarks.load import Answered, load, request
 from benchmarks.measure import SERVERS_CORE, Served, a_book, a_directory, a_server
@@ -21,6 +23,7 @@ ASKED = 15_000
 RATE = 1_500
 PUBLISHED_A_SECOND = 100
 CONNECTIONS = 32
+TOGETHER = 100
 GOAL = "≥ 1,500/s, p99 < 20"
 POLICY = """
 policy: 1
@@ -44,15 +47,13 @@ def rows(quick: bool = False) -> Iterator[Row]:
             with a_server(directory / "book", SERVERS_CORE) as served:
                 alone = _reserve(served, reserving, count, None)
                 beside = _beside(served, reserving, publishing, count)
+                together = _reserve(served, reserving, count, None, TOGETHER)
         finally:
             del os.environ["TOUCHBOOK_POLICY"]
-    yield _row(f"reserve, two caps, one core, {CONNECTIONS} connections", alone)
+    yield row(f"reserve, two caps, one core, {CONNECTIONS} connections", alone, 1)
     met = beside.rate >= 0.99 * RATE and beside.share(0.99) < 20 and beside.all_answered
-    yield _row(f"  {RATE:,}/s beside {PUBLISHED_A_SECOND}/s published", beside, GOAL, met)
-
-
-def _row(what: str, answered: Answered, goal: str = "", met: bool | None = None) -> Row:
-    return Row(what, answered.rate, answered.cpu, "", answered.share(0.99), answered.share(0.5), goal, met)
+    yield row(f"  {RATE:,}/s beside {PUBLISHED_A_SECOND}/s published", beside, 1, "", GOAL, met)
+    yield row(f"  {TOGETHER} customers a call, 4 connections", together, TOGETHER)
 
 
 def _prepared(directory: Path, touchpoints: int) -> tuple[str, str]:
@@ -76,15 +77,22 @@ def _beside(served: Served, reserving: str, publishing: str, count: int) -> Answ
     return answered
 
 
-def _reserve(served: Served, secret: str, count: int, rate: float | None) -> Answered:
+def _reserve(served: Served, secret: str, count: int, rate: float | None, together: int = 1) -> Answered:
     rnd = random.Random(count)
-    asked = [_asked(rnd.randrange(CUSTOMERS), f"{rate}-{number}", secret) for number in range(count)]
-    return load(served, asked, connections=CONNECTIONS, rate=rate, besides=SERVERS_CORE)
+    asked = [_asked(rnd.randrange(CUSTOMERS), f"{rate}-{together}-{number}") for number in range(count)]
+    bodies = asked if together == 1 else _in_calls(asked, together)
+    calls = [request("POST", "/v1/contact:reserve", secret, json.dumps(body).encode()) for body in bodies]
+    return load(
+        served, calls, connections=CONNECTIONS if together == 1 else 4, rate=rate, besides=SERVERS_CORE
+    )
 
 
-def _asked(person: int, id: str, secret: str) -> bytes:
-    body = {"ref": f"user_id:u{person}", "channel": "email", "purpose": "support", "id": id}
-    return request("POST", "/v1/contact:reserve", secret, json.dumps(body).encode())
+def _asked(person: int, id: str) -> dict[str, Any]:
+    return {"ref": f"user_id:u{person}", "channel": "email", "purpose": "support", "id": id}
+
+
+def _in_calls(asked: list[dict[str, Any]], together: int) -> list[dict[str, Any]]:
+    return [{"items": asked[start : start + together]} for start in range(0, len(asked), together)]
 
 
 def _published(number: int, secret: str) -> bytes:

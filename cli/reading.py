@@ -15,7 +15,7 @@ from touchbook.cli.output import show_json, show_rows
 
 if TYPE_CHECKING:
     from touchbook.cli.remote import Server
-    from touchbook.projections.customers import Customer
+    from touchbook.projections.who import Customer
     from touchbook.wiring import Book
 
 PAGE = 500

@@ -21,7 +21,7 @@ from touchbook.cli.output import say, show_json, show_line
 
 if TYPE_CHECKING:
     from touchbook.cli.remote import Server
-    from touchbook.projections.customers import Customer
+    from touchbook.projections.who import Customer
     from touchbook.timeline import Entry
     from touchbook.wiring import Book
 

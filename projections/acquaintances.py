@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from touchbook.ledger import Day
 from touchbook.projections.contact_facts import Look, Tired, Tiring, Wishes, wishes_of
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
 from touchbook.projections.stores.port import Known, Reader
 from touchbook.projections.touched import DECISIONS
+from touchbook.projections.who import Customer
 from touchbook.schemas.touchpoint import Identifier
 
 KEPT = 20_000

@@ -18,7 +18,7 @@ from touchbook.projections.stores.port import Match, Reader
 from touchbook.schemas.touchpoint import Identifier
 
 if TYPE_CHECKING:
-    from touchbook.projections.customers import Customer
+    from touchbook.projections.who import Customer
 
 NAME_TRAITS = ("name", "firstName", "first_name", "lastName", "last_name")
 """Registers of kind trait that say how somebody is called; see `context.name_of`."""

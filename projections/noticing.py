@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from touchbook.policy import Policies, Usual
-from touchbook.projections.customers import Customer
 from touchbook.projections.stores.port import Reader
 from touchbook.projections.stores.watch_file import Facts
 from touchbook.projections.sweep import Noticed, matters_of
+from touchbook.projections.who import Customer
 from touchbook.turns import Turn, turns_of
 from touchbook.verdicts import finished_stays, next_moment
 

@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 from touchbook.errors import StoreUnavailable
 from touchbook.ledger import MILLISECONDS_A_DAY, day_of
 from touchbook.projections.context import name_of, topic_in
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
 from touchbook.projections.stores.port import Reader, ReadProjections
 from touchbook.projections.watch import Watch
 from touchbook.projections.watched import Response, TierChange, Tiers, WatchedTurn
+from touchbook.projections.who import Customer
 from touchbook.recent import Recent
 from touchbook.registers import OF_TIME, OpenRequest, open_requests, values_of
 from touchbook.timeline import TimelineFilters

@@ -8,7 +8,8 @@ from typing import Any
 from touchbook.policy import Owed, Policies, Policy
 from touchbook.projections.changes import Stamp
 from touchbook.projections.cursors import cursor_of, stamp_of
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
+from touchbook.projections.who import Customer
 from touchbook.registers import open_requests, values_of
 from touchbook.schemas.times import rfc3339
 from touchbook.turns import Turn, turns_of

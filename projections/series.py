@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from touchbook.ledger import Day, Ledger, merged_rows
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
+from touchbook.projections.who import Customer
 from touchbook.scorecard import ScorecardSet
 from touchbook.scoring import values_on
 

@@ -9,8 +9,9 @@ from typing import Any
 from touchbook.habits import interests
 from touchbook.ledger import Day, Ledger, LedgerRows
 from touchbook.projections.counted import Counted, counted
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
 from touchbook.projections.stores.port import Reader, Waiting
+from touchbook.projections.who import Customer
 from touchbook.registers import (
     OpenRequest,
     Setting,

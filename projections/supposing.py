@@ -11,8 +11,9 @@ from touchbook.errors import TouchpointUnknown
 from touchbook.identity import claims_of, resolve
 from touchbook.ledger import Day, Ledger, day_of, merged
 from touchbook.links import RefusedLink
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
 from touchbook.projections.stores.port import Deed, Known, Reader
+from touchbook.projections.who import Customer
 from touchbook.schemas.touchpoint import Identifier, Touchpoint
 from touchbook.scoring import Score, score, score_stored
 

@@ -14,7 +14,6 @@ import orjson
 
 from touchbook.ledger import Day
 from touchbook.projections.backtest import people_in
-from touchbook.projections.customers import Customer
 from touchbook.projections.stores.port import Known, Reader
 from touchbook.projections.stores.watch_file import (
     Added,
@@ -29,6 +28,7 @@ from touchbook.projections.stores.watch_file import (
     encoded_json,
     moves,
 )
+from touchbook.projections.who import Customer
 from touchbook.registers import Setting, ThreadMessage, open_cases, open_requests, promises
 from touchbook.scoring import Counted, Marking
 

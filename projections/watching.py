@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from touchbook.errors import StoreUnavailable
 from touchbook.ledger import MILLISECONDS_A_DAY, Day, day_of
-from touchbook.projections.customers import Customer
 from touchbook.projections.stores.port import Reader, ReadProjections
 from touchbook.projections.stores.watch_file import Batch, Described, WatchFile, new_salt
 from touchbook.projections.sweep import Noticed, Sweep
 from touchbook.projections.touched import DECISIONS
+from touchbook.projections.who import Customer
 from touchbook.scorecard import ScorecardSet
 from touchbook.scoring import Marking
 

@@ -127,7 +127,7 @@ class Details(BaseModel):
     `gives`            every signal the type can give besides its own name (which it always gives); a family of
                        signals stands as its prefix
     `for_customer`     whether the customer himself may see it
-    `withheld`         fields, at any depth of its data, that he is not shown all the same
+    `withheld`         fields, at any depth of its data, that he is not shown all the same; `campaign` is always one
     `from_public_key`  whether a key that sits in a web page may publish it
     """
 
@@ -140,7 +140,7 @@ class Details(BaseModel):
     gives: ClassVar[tuple[str, ...]] = ()
     default_direction: ClassVar[Direction] = "in"
     for_customer: ClassVar[bool] = True
-    withheld: ClassVar[frozenset[str]] = frozenset()
+    withheld: ClassVar[frozenset[str]] = frozenset({"campaign"})
     from_public_key: ClassVar[bool] = False
 
     thread: Name | None = Field(None, description="The conversation, case or order it belongs to.")

@@ -15,10 +15,11 @@ from typing import Any
 from touchbook.errors import NoDecider, Rejected
 from touchbook.ledger import MILLISECONDS_A_DAY, Day
 from touchbook.policy import Policies, Usual
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
 from touchbook.projections.stores.port import Reader
 from touchbook.projections.watch import Watch
 from touchbook.projections.watched import Due, TierChange
+from touchbook.projections.who import Customer
 from touchbook.schemas.times import day_text, rfc3339
 from touchbook.schemas.touchpoint import Identifier, Touchpoint
 from touchbook.streams.admission import Admission, Item, Publisher, key_of

@@ -26,8 +26,9 @@ from touchbook.errors import CustomerUnknown, KeyDestroyed, Refused, TouchbookEr
 from touchbook.policy import Policies, Policy
 from touchbook.projections.acquaintances import Acquaintance, Acquaintances
 from touchbook.projections.contact_facts import Look, Tiring, facts_by
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
 from touchbook.projections.stores.port import Reader, ReadProjections
+from touchbook.projections.who import Customer
 from touchbook.recent import Recent
 from touchbook.schemas.times import milliseconds, rfc3339
 from touchbook.schemas.touchpoint import NO_CHANNEL, Identifier, Touchpoint

@@ -24,9 +24,10 @@ from typing import Protocol
 
 from touchbook.errors import CustomerUnknown, ErasureUnknown, RebuildRunning, Refused
 from touchbook.positions import position_of, token_of
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
 from touchbook.projections.fold import Folder
 from touchbook.projections.stores.port import ReadProjections
+from touchbook.projections.who import Customer
 from touchbook.schemas.times import rfc3339
 from touchbook.sealing import new_key_id
 from touchbook.streams.backends.sqlite_keyring import SqliteKeyring

@@ -75,3 +75,12 @@ def _share_servers(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(folder if folder in APART else "servers"))
         elif "browser" in fixtures:
             item.add_marker(pytest.mark.xdist_group("browser"))
+        elif _shares_within_its_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_within_its_module(item: pytest.Item) -> bool:
+    """A server or a book that a module makes once would be made once in every process that takes some of its tests."""
+    if _group(item) or not isinstance(item, pytest.Function):
+        return False
+    return any(made[-1].scope == "module" for made in item._fixtureinfo.name2fixturedefs.values())

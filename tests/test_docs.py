@@ -105,6 +105,7 @@ def test_every_example_of_a_page_runs_and_answers_as_it_says(page: str, tmp_path
 
 
 @pytest.mark.server
+@pytest.mark.thorough
 @pytest.mark.timeout(PATIENCE_SECONDS + 60)
 def test_the_examples_on_many_machines_run_on_a_real_kafka_and_clickhouse(
     kafka: Any, clickhouse: str, tmp_path: Path

@@ -25,7 +25,7 @@ from touchbook.api.desk.words import Words
 from touchbook.api.reads import visible
 from touchbook.errors import Refused, TouchbookError, TouchpointUnknown
 from touchbook.identity import subject_of
-from touchbook.projections.customers import Customer
+from touchbook.projections.who import Customer
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.streams.admission import Item, Outcome, Publisher
 from touchbook.timeline import TimelineFilters

@@ -33,7 +33,7 @@ from touchbook.api.desk.who import (
 from touchbook.api.desk.words import MINUTE, Words, locale
 from touchbook.errors import CustomerUnknown
 from touchbook.projections.context import language_of
-from touchbook.projections.customers import Customer
+from touchbook.projections.who import Customer
 
 Fields = Callable[[Visit, Customer], dict[str, Any]]
 

@@ -19,9 +19,9 @@ from touchbook.api.desk.words import Words
 from touchbook.errors import CustomerUnknown
 from touchbook.ledger import day_of
 from touchbook.projections.context import name_of
-from touchbook.projections.customers import Customer
 from touchbook.projections.finding import Found
 from touchbook.projections.situation import situation_of
+from touchbook.projections.who import Customer
 from touchbook.registers import OpenCase, open_cases
 from touchbook.wiring import Book
 

@@ -41,9 +41,9 @@ from touchbook.api.desk.words import Words
 from touchbook.errors import Rejected, TouchbookError
 from touchbook.identity import STRENGTH_ORDER, normalised, subject_of
 from touchbook.ledger import day_of
-from touchbook.projections.customers import Customer
 from touchbook.projections.stores.port import Known
 from touchbook.projections.supposing import Decision, Side, decided
+from touchbook.projections.who import Customer
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.streams.admission import Item
 

@@ -21,7 +21,7 @@ from touchbook.api.desk.pages import Desk, Visit
 from touchbook.api.desk.who import PATH, ROLES, found, path_of
 from touchbook.api.reads import changed
 from touchbook.errors import Refused, TouchbookError
-from touchbook.projections.customers import Customer
+from touchbook.projections.who import Customer
 from touchbook.timeline import Entry
 
 AT_ONCE = 200

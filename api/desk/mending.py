@@ -12,9 +12,9 @@ from touchbook.api.desk.score_words import LESS_IS_BETTER, MENDS
 from touchbook.api.desk.who import situation_at
 from touchbook.api.desk.words import MINUS
 from touchbook.ledger import day_of
-from touchbook.projections.customers import Customer
 from touchbook.projections.situation import Situation
 from touchbook.projections.supposing import Supposed, suppose
+from touchbook.projections.who import Customer
 from touchbook.scorecard import Scorecard
 
 TOLD = 4

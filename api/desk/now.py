@@ -15,8 +15,8 @@ from touchbook.api.desk.words import HOUR, MINUTE, Words
 from touchbook.contact import CHANNELS
 from touchbook.contacting import Decision, Reason
 from touchbook.policy import Owed
-from touchbook.projections.customers import Customer
 from touchbook.projections.situation import Situation
+from touchbook.projections.who import Customer
 from touchbook.registers import open_cases
 from touchbook.schemas.catalogue import CATALOGUE
 from touchbook.verdicts import Verdict, due_verdicts

@@ -11,7 +11,7 @@ from touchbook.api.desk.now import reason_words
 from touchbook.api.desk.pages import Visit
 from touchbook.api.desk.words import Words
 from touchbook.ledger import day_of
-from touchbook.projections.customers import Customer
+from touchbook.projections.who import Customer
 from touchbook.registers import OF_TIME, Setting
 from touchbook.timeline import Entry, TimelineFilters
 from touchbook.turns import Turn, turns_of

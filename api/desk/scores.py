@@ -33,9 +33,9 @@ from touchbook.api.desk.words import Words
 from touchbook.components import Decayed
 from touchbook.errors import Refused, TouchpointUnknown
 from touchbook.ledger import MILLISECONDS_A_DAY, Day, day_of
-from touchbook.projections.customers import Customer
 from touchbook.projections.series import DAYS, Lines, lines_of
 from touchbook.projections.supposing import Supposed, explained, suppose
+from touchbook.projections.who import Customer
 from touchbook.schemas.times import day_number
 from touchbook.scorecard import Linear, Saturating, Scorecard, Shares, bounded
 from touchbook.scoring import LIMIT, Score

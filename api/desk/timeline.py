@@ -27,7 +27,8 @@ from touchbook.api.desk.words import Words
 from touchbook.errors import Refused, TouchpointUnknown
 from touchbook.projections.context import name_of
 from touchbook.projections.cursors import cursor_of
-from touchbook.projections.customers import Customer, Page
+from touchbook.projections.customers import Page
+from touchbook.projections.who import Customer
 from touchbook.schemas.details import Family
 from touchbook.timeline import MOODS, ActorKind, Entry, TimelineFilters, item_of
 

@@ -15,9 +15,9 @@ from touchbook.api.desk.words import Words
 from touchbook.errors import CustomerUnknown
 from touchbook.ledger import day_of
 from touchbook.projections.context import name_of
-from touchbook.projections.customers import Customer
 from touchbook.projections.situation import Situation, situation_of
 from touchbook.projections.stores.port import Known
+from touchbook.projections.who import Customer
 from touchbook.schemas.touchpoint import Identifier
 
 PATH = "/desk/customers/{id}"

@@ -10,8 +10,9 @@ from benchmarks.plain.reads_scoring import score_all
 from touchbook.components import Component
 from touchbook.errors import CustomerUnknown, Refused, TouchpointUnknown
 from touchbook.ledger import MILLISECONDS_A_DAY, Day, Ledger, day_of, merged
-from touchbook.projections.customers import Customer, Customers, _contribution, _score
+from touchbook.projections.customers import Customers, _contribution, _score
 from touchbook.projections.stores.port import Deed, Reader
+from touchbook.projections.who import Customer
 from touchbook.schemas.times import day_text
 from touchbook.scorecard import Scorecard
 from touchbook.scoring import Contribution, explain, score

@@ -65,7 +65,7 @@ class _Decision(Details):
 
     family = "information"
     default_direction = "internal"
-    withheld = frozenset({"campaign", "tags", "priority", "source", "due", "detail"})
+    withheld = Details.withheld | {"tags", "priority", "source", "due", "detail"}
 
     for_channel: Name = Field(description="The channel that was asked for.")
     purpose: Purpose = Field(description="Why we would speak to him.")

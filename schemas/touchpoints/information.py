@@ -40,6 +40,7 @@ class MessageSent(_OfMessage):
 
     type = "message_sent"
     default_direction = "out"
+    withheld = Details.withheld | {"tags"}
     gives = ("message_marketing", "message_service")
     display = Display(
         icon="send",

@@ -18,8 +18,8 @@ from touchbook.errors import Refused
 from touchbook.identity import IdentityRules
 from touchbook.projections import customers as reading
 from touchbook.projections.cursors import cursor_of
-from touchbook.projections.customers import Customer
 from touchbook.projections.finding import MOST_WORDS, NAME_TRAITS, SHORTEST_PART, Asked, asked_in, words_of
+from touchbook.projections.who import Customer
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.streams.rebuild import rebuild
 from touchbook.timeline import NOISE, Entry, TimelineFilters, actor_of, mood_of, passes

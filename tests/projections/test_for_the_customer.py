@@ -1,4 +1,4 @@
-"""What the customer himself is shown of decisions about contacting him: what about and why, and not our plans."""
+"""What the customer himself is shown of decisions and messages: what about and why, and not our plans."""
 
 from __future__ import annotations
 
@@ -59,6 +59,34 @@ def test_a_customer_reads_why_and_none_of_our_campaigns_in_words_data_stream_or_
                     {"code": "cap", "rule": "two offers a week"},
                 ]
                 assert "two offers a week" in one["detail"]
+
+
+def test_a_customer_is_shown_what_we_sent_and_never_which_campaign_or_tags_it_had() -> None:
+    sent: dict[str, dict[str, Any]] = {
+        "message_sent": {
+            "subject": "A new tea",
+            "purpose": "offer",
+            "campaign": "spring-sale",
+            "tags": ["vip-tag"],
+        },
+        "survey_sent": {"survey": "After your tea", "campaign": "spring-sale"},
+        "ordered_elsewhere": {"shop": "corner", "campaign": "spring-sale"},  # a type that nobody described
+    }
+    with a_book() as book:
+        who = {"user_id": "ann"}
+        publish(book, [event(name, data, who=who, id=name) for name, data in sent.items()])
+        folded(book)
+        own = {one["type"]: one["data"] for one in shown(book, "customer")}
+        assert own["message_sent"] == {"subject": "A new tea", "purpose": "offer"}
+        assert own["survey_sent"] == {"survey": "After your tea"}
+        told = json.dumps(shown(book, "customer"))
+        assert not any(text in told for text in SECRET)
+        assert len(shown(book, "agent", "spring-sale")) == len(sent)
+        assert (shown(book, "customer", "spring-sale"), shown(book, "customer", "vip-tag")) == ([], [])
+
+
+def test_every_type_withholds_its_campaign() -> None:
+    assert all("campaign" in model.withheld for model in CATALOGUE.values())
 
 
 def test_what_a_type_withholds_it_has() -> None:

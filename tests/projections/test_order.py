@@ -14,7 +14,7 @@ from tests.projections.histories import histories
 from tests.projections.reference_fold import Reference
 from tests.rules.reference_scoring import reference_score
 from tests.thorough import examples
-from touchbook.projections.customers import Customer
+from touchbook.projections.who import Customer
 from touchbook.schemas.times import day_text
 from touchbook.schemas.touchpoint import Identifier, Touchpoint
 from touchbook.streams.admission import Item

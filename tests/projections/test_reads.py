@@ -16,7 +16,8 @@ from tests.projections.histories import NAMED, histories
 from tests.thorough import examples
 from touchbook.errors import CustomerUnknown, ScorecardUnknown
 from touchbook.identity import resolve
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
+from touchbook.projections.who import Customer
 from touchbook.registers import open_requests
 from touchbook.wiring import Book
 
@@ -130,7 +131,7 @@ def test_a_large_group_is_resolved_anew_only_when_somebody_says_something_new() 
         publish(book, [visit({"user_id": "ann", "anonymous_id": f"a{n}"}) for n in range(250)])
         customers = folded(book).customers
         assert len(customers.find("user_id:ann").refused) == 50  # 200 anonymous ids are all that one can have
-        with patch("touchbook.projections.customers.resolve", wraps=resolve) as resolving:
+        with patch("touchbook.projections.who.resolve", wraps=resolve) as resolving:
             publish(book, [visit({"user_id": "ann", "anonymous_id": "a7"}), visit({"anonymous_id": "a8"})])
             again = folded(book).customers.find("user_id:ann")
             assert (resolving.call_count, len(again.members), len(again.refused)) == (0, 201, 50)

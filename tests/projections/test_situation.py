@@ -23,11 +23,12 @@ from touchbook.ledger import Day, merged
 from touchbook.positions import position_in
 from touchbook.projections.changes import Changes
 from touchbook.projections.counted import counted
-from touchbook.projections.customers import Customer, Customers
+from touchbook.projections.customers import Customers
 from touchbook.projections.series import lines, lines_of
 from touchbook.projections.situation import SIGNALS, situation_of
 from touchbook.projections.stores.port import Projections
 from touchbook.projections.stores.sqlite import SqliteReader
+from touchbook.projections.who import Customer
 from touchbook.registers import OpenRequest, ThreadMessage, open_cases, promises, values_of
 from touchbook.schemas.details import VIA
 from touchbook.scoring import score_all

@@ -401,7 +401,10 @@ def seconds_to_resolve(claims: list[Claim]) -> float:
     return time.process_time() - before
 
 
-@pytest.mark.parametrize("population", [crowd, chain, chain_from_its_end, feud])
+@pytest.mark.parametrize(
+    "population",
+    [crowd, *(pytest.param(one, marks=pytest.mark.thorough) for one in (chain, chain_from_its_end, feud))],
+)
 def test_ten_times_the_claims_cost_nothing_like_a_hundred_times_the_work(
     population: Callable[[int], list[Claim]],
 ) -> None:
@@ -409,7 +412,9 @@ def test_ten_times_the_claims_cost_nothing_like_a_hundred_times_the_work(
     assert seconds_to_resolve(many) < 40 * min(seconds_to_resolve(few) for _ in range(3))
 
 
-@pytest.mark.parametrize("hub", ["anonymous_id:a hub", "anonymous_id:z hub"])
+@pytest.mark.parametrize(
+    "hub", ["anonymous_id:a hub", pytest.param("anonymous_id:z hub", marks=pytest.mark.thorough)]
+)
 def test_one_with_many_foes_joins_others_without_all_foes_being_told_each_time(hub: str) -> None:
     foes = [unlink(hub, f"device:{n}") for n in range(20_000)]
     friends = [claim(hub, f"anonymous_id:m{n:03}", at=n) for n in range(199)]
