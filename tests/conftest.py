@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -41,11 +40,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
     _share_servers(items)
-
-
-def pytest_collection_finish() -> None:
-    """Thousands of collected tests live until the end: no collection of garbage needs to look at them again."""
-    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -48,18 +48,16 @@ class Chart:
 
 
 def spark_of(title: str, values: Sequence[int | None], words: Words) -> Spark | None:
-    """The small line beside a gauge, always 0 to 100 so that lines compare; None where nothing is known."""
-    last = next((value for value in reversed(values) if value is not None), None)
-    if last is None:
+    """The small line beside a gauge, always 0 to 100 so that lines compare; None where nothing is known now."""
+    if not values or (last := values[-1]) is None:
         return None
 
     def place(at: int, value: float) -> tuple[float, float]:
         along = 1 + SPARK_WIDTH * at / max(1, len(values) - 1)
         return along, SPARK_BOTTOM - value * (SPARK_BOTTOM - SPARK_TOP) / 100
 
-    runs = _runs(values)
-    end = max(at for run in runs for at, _ in run)
-    return Spark(_told(title, values, words), _polylines(runs, place), _rounded(place(end, last)))
+    end = place(len(values) - 1, last)
+    return Spark(_told(title, values, words), _polylines(_runs(values), place), _rounded(end))
 
 
 def chart_of(

@@ -34,6 +34,8 @@ LOOKED_BACK = 50
 VIEWED = "viewed"
 SHOWN_MATCHES = 2
 TRUST = "trust"
+NUMBERED = ("case", "order", "user_id")
+"""Of these the value itself is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +117,21 @@ def _option(
 
 
 def _matched(found: Found, words: Words) -> list[str]:
-    """In words, without the values that stay masked until they are revealed; a name alone says nothing new."""
+    """In words, without the values that stay masked until they are revealed; a name alone says nothing new, nor does an
+    address that holds it."""
+    said = NUMBERED if any(kind == "name" for kind, _ in found.matched) else None
     return list(
         dict.fromkeys(
-            _in_words(kind, shown, found.customer, words) for kind, shown in found.matched if kind != "name"
+            _in_words(kind, shown, found.customer, words)
+            for kind, shown in found.matched
+            if kind != "name" and (said is None or kind in said)
         )
     )
 
 
 def _in_words(kind: str, shown: str, customer: Customer, words: Words) -> str:
     _ = words.gettext
-    if kind in ("case", "order", "user_id"):
+    if kind in NUMBERED:
         return _numbered(kind, shown, words)
     former = _is_former(kind, shown, customer)
     if kind == "email":

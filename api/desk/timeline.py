@@ -216,7 +216,7 @@ def _count(visit: Visit) -> Response:
     customer, asked = found(visit), asked_in(visit.request.query_params, visit)
     whole = visit.words.number(sum(one.touchpoints for one in customer.members))
     if not asked.filters.by_store:
-        shown = whole
+        shown = visit.words.gettext("of %(all)s", all=whole)
     else:
         n = visit.desk.book.customers.count(customer, asked.filters)
         shown = visit.words.gettext("%(shown)s of %(all)s", shown=visit.words.number(n), all=whole)
@@ -262,7 +262,7 @@ def _facts(visit: Visit, entry: Entry) -> list[tuple[str, str]]:
     took = max(0, entry.recorded_at - entry.occurred_at)
     moment = datetime.fromtimestamp(entry.occurred_at / 1000, visit.zone)
     arrived = (
-        _("%(time)s, after %(seconds)s s", time=f"{moment:%H:%M:%S}", seconds=words.number(took / 1000))
+        _("%(time)s, here %(seconds)s s later", time=f"{moment:%H:%M:%S}", seconds=words.number(took / 1000))
         if took < 600_000
         else _(
             "%(time)s, known since %(day)s", time=f"{moment:%H:%M:%S}", day=words.moment(entry.recorded_at)

@@ -332,6 +332,7 @@ class EmotionObserved(Details):
                 "surprise": "удивление",
                 "calm": "спокойствие",
                 "anger": "гнев",
+                "frustration": "досада",
                 "irritation": "раздражение",
                 "sadness": "грусть",
                 "fear": "тревога",

@@ -225,7 +225,10 @@ class TopicFollower:
         )
         kept = await asyncio.to_thread(self._store.offsets)
         in_step_at = await asyncio.to_thread(self._store.in_step_at)
-        if kept and (
+        begun = (
+            kept or in_step_at
+        )  # a file may have been filled by its own process before anything was read into it
+        if begun and (
             _now() - in_step_at > AWAY_MS or any(kept.get(at, 0) > end[part] for part, at in parts.items())
         ):
             log.warning("%s begins anew: it was away for too long, or its topics are others", self._name)

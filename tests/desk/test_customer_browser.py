@@ -222,3 +222,75 @@ def test_it_fits_and_axe_finds_nothing_serious(
     page.goto(f"{path_of(server, 'user_id:84214')}/linking")
     assert not grave_faults(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_little_to_tell_leaves_no_hole_and_much_moves_nobody(server: Server, open_desk: Open) -> None:
+    calm = {"user_id": "calm", "email": "calm@example.test", "phone": "+358401230000"}
+    just(server, "identified", {"traits": {"name": "Calm Customer"}}, who=calm)
+    page = open_desk(server, path_of(server, "user_id:calm"))
+    for ref in ("user_id:calm", "user_id:84213"):
+        page.goto(path_of(server, ref))
+        top, bottom = _edges(page)
+        assert top["note"] - bottom["now"] < 8
+        assert top["book"] - bottom["note"] < 48
+        assert top["about"] - bottom["who"] < 8
+        assert bottom["about"] <= top["scores"]
+
+
+def _edges(page: Page) -> tuple[dict[str, float], dict[str, float]]:
+    boxes = {name: page.locator(f".desk > .{name}").bounding_box() for name in PARTS}
+    assert all(boxes.values())
+    known = {name: box for name, box in boxes.items() if box}
+    return (
+        {name: box["y"] for name, box in known.items()},
+        {name: box["y"] + box["height"] for name, box in known.items()},
+    )
+
+
+PARTS = ("who", "now", "about", "note", "scores", "book")
+
+
+def test_what_was_reached_is_joined_by_a_line_and_what_was_not_by_a_broken_one(
+    server: Server, open_desk: Open
+) -> None:
+    who = {"user_id": "buyer"}
+    for order in ("arrived", "awaited"):
+        just(server, "order_placed", {"order_id": order, "total": 1, "currency": "EUR"}, who=who)
+    just(server, "order_delivered", {"order_id": "arrived"}, who=who)
+    page = open_desk(server, path_of(server, "user_id:buyer"))
+    expect(page.locator(".stages")).to_have_count(2)
+    lines = page.evaluate(
+        """() => [...document.querySelectorAll('.stages li:first-child')].map(
+        (one) => getComputedStyle(one, '::before').borderTopStyle)"""
+    )
+    assert lines == ["solid", "dashed"]
+
+
+def test_a_chat_past_its_target_is_red_in_its_words_and_its_icon(server: Server, open_desk: Open) -> None:
+    asked = (NOON - now() + 20 * 60_000) / MILLISECONDS_A_DAY
+    said = event(
+        "chat_message_sent",
+        {"text": "Hello?", "thread": "late"},
+        days_ago=asked,
+        id="late",
+        who={"user_id": "late"},
+    )
+    assert [one.outcome for one in publish(server.book, [said], received_at=now())] == ["accepted"]
+    server.settle()
+    page = open_desk(server, path_of(server, "user_id:late"))
+    expect(page.locator(".wait .over")).to_be_visible()
+    words, icon = (
+        page.locator(one).evaluate("(one) => getComputedStyle(one).color")
+        for one in (".wait", ".tp.open > .ic")
+    )
+    assert words == icon
+
+
+def test_on_a_phone_the_button_of_a_note_stands_where_its_text_begins(
+    server: Server, open_desk: Open
+) -> None:
+    page = open_desk(server, path_of(server), size=NARROW)
+    text, button = page.locator("#note").bounding_box(), page.locator(".note .go").bounding_box()
+    assert text
+    assert button
+    assert button["x"] == text["x"]

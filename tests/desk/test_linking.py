@@ -224,3 +224,17 @@ def test_values_are_hidden_on_the_page_and_the_view_is_recorded(server: Server, 
     markup = agent.get(f"/desk/customers/{id}/linking").text
     assert "hidden@example.test" not in markup
     assert [one.act for one in server.book.audit.read(limit=10_000)].count("viewed") == before + 1
+
+
+def test_an_identifier_seen_on_one_day_has_one_date(server: Server, agent: httpx.Client) -> None:
+    once, again = {"user_id": "once"}, {"user_id": "again"}
+    made = [
+        event("page_viewed", {"name": "Home"}, who=who, days_ago=days, id=f"seen-{who['user_id']}-{days}")
+        for who, days in ((once, 3), (again, 5), (again, 3))
+    ]
+    assert {one.outcome for one in publish(server.book, made)} == {"accepted"}
+    server.settle()
+    for ref, dates in (("user_id:once", 1), ("user_id:again", 2)):
+        path = f"/desk/customers/{server.book.customers.find(ref).id}/linking"
+        told = agent.get(path, headers={"Accept-Language": "en"}).text
+        assert len(re.findall(r"\b\d{1,2} [A-Z][a-z]{2} \d{4}\b", words_of(told))) == dates

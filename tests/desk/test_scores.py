@@ -447,6 +447,7 @@ def test_a_quiet_line_marks_nothing_and_an_unknown_one_is_not_drawn() -> None:
     assert quiet.event is None
     assert chart_of("Trust", [None] * 90, [("low", 0)], lambda at, fell: "", WORDS["en"]) is None
     assert spark_of("Trust", [None] * 90, WORDS["en"]) is None
+    assert spark_of("Trust", [40, 42, None], WORDS["en"]) is None  # not known any more
     broken = spark_of("Trust", [None, 40, 42, None, None, 60, 61], WORDS["ru"])
     assert broken is not None
     assert len(broken.runs) == 2

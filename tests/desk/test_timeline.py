@@ -136,6 +136,8 @@ def test_filters_let_pass_what_they_say_and_a_wrong_one_names_itself(
 
     count = agent.get(f"{path}/count", params={"f": "1", "family": "feedback"}).text
     assert count == f"{sum(one['family'] == 'feedback' for one in items.values())} of {len(items)}"
+    uncounted = agent.get(f"{path}/count", params={"f": "1", "mood": "negative"}).text
+    assert uncounted == f"of {len(items)}", "not as if all of them passed"
     nothing = run(agent, path, f="1", text="nowhere to be found")
     assert "No touchpoint passes these filters." in nothing
     for name in ("family", "actor", "mood", "window", "date"):

@@ -385,3 +385,22 @@ def test_it_fits_and_axe_finds_nothing_serious_when_opened(
     expect(page.locator("#feed .data").first).to_be_visible()
     assert not grave_faults(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_a_day_that_is_jumped_to_begins_right_below_the_heads_also_by_its_address(
+    server: Server, open_desk: Open
+) -> None:
+    path = path_of(server)
+    page = open_desk(server, path)
+    day = page.locator("#feed .day").nth(3).get_attribute("data-day") or ""
+    stands = f"""(() => {{
+        const first = document.querySelector('#feed .day[data-day="{day}"] .tp');
+        const heads = document.querySelector('#sieve').getBoundingClientRect().bottom;
+        const gap = first?.getBoundingClientRect().top - heads;
+        return gap > 24 && gap < 72 && document.querySelector('#feed').getAttribute('aria-busy') === 'false';
+    }})()"""
+    page.locator("[name=date]").fill(day)
+    until(page, stands)
+    page.goto(path)
+    page.goto(f"{path}?date={day}")
+    until(page, stands)

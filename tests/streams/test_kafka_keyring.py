@@ -337,7 +337,11 @@ def test_a_key_that_a_copy_of_the_topic_brings_back_stays_destroyed(shared: Shar
     assert eventually(lambda: shared.keyring().key_ids(["ann"]) == [])  # gone for who never knew of it, too
 
 
-def test_a_process_that_was_away_when_a_key_went_has_lost_it_when_it_is_back(shared: Shared) -> None:
+@pytest.mark.parametrize("nothing_was_read", [False, True])
+def test_a_process_that_was_away_when_a_key_went_has_lost_it_when_it_is_back(
+    shared: Shared, nothing_was_read: bool
+) -> None:
+    """Also one that ended before it read what it had made itself."""
     keyring = shared.keyring("one")
     [bob] = keyring.data_keys(["bob"])
     lost = "f" * 32
@@ -345,6 +349,8 @@ def test_a_process_that_was_away_when_a_key_went_has_lost_it_when_it_is_back(sha
     file = opened(shared.folder("one"))
     file.execute("INSERT INTO data_keys (key_id, owner, wrapped) VALUES (?, 'ann', ?)", (lost, new_key() * 2))
     file.execute("UPDATE followed_at SET in_step = in_step - ?", (AWAY_MS + 60_000,))
+    if nothing_was_read:
+        file.execute("DELETE FROM followed")
     file.close()
     assert b"ann" in files_of(shared.folder("one"))
 

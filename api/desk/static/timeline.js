@@ -321,10 +321,14 @@ const jump = async (day) => {
   if (!day) return;
   keep((query) => query.set("date", day));
   if (!(await load({ date: day }))) return;
-  const first = articles()[0];
-  first?.focus({ preventScroll: true });
-  first?.scrollIntoView({ block: "start", behavior: "instant" });
-  fill();
+  articles()[0]?.focus({ preventScroll: true });
+  land();
+};
+
+/** Begins to read below the heads that stick. */
+const land = () => {
+  articles()[0]?.scrollIntoView({ block: "start", behavior: "instant" });
+  return fill();
 };
 
 let typing = 0;
@@ -762,6 +766,7 @@ if (book) {
     setTimeout(connect); // after htmx has begun, which would else open it a second time
     const at = address().get("at");
     if (at) show([at]);
+    else if (address().get("date")) land();
     else fill();
   });
 }
