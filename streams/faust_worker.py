@@ -16,6 +16,8 @@ import signal
 import tempfile
 import threading
 import time
+import traceback
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -244,7 +246,7 @@ class _Working:
         return {group.name: why for group in self._groups if (why := group.not_ready_because)}
 
 
-class _Group:
+class _Group(ABC):
     """One consumer group: a Faust app with one agent."""
 
     name: str
@@ -274,9 +276,9 @@ class _Group:
     def close(self) -> None:
         self._tails.close()
 
+    @abstractmethod
     async def _take(self, fetched: Fetched) -> None:
         """Takes a pack that is the next of its partition, and sees to it that it is kept."""
-        raise NotImplementedError
 
     async def _take_on(self, stream: Any) -> AsyncIterator[None]:
         """Takes what comes. Where that fails, which is our bug, Faust would pass over the pack, and nothing behind it
@@ -288,8 +290,12 @@ class _Group:
             try:
                 await self._take(fetched)
             except Exception as error:
-                log.exception("a pack of %s, partition %d, could not be taken", *fetched.place)
-                self._failed_because = f"taking what was fetched failed: {type(error).__name__}: {error}"
+                what, where = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+                # Its own words are left out: they may hold what the records say of somebody.
+                log.error(
+                    "a pack of %s, partition %d, could not be taken: %s\n%s", *fetched.place, what, where
+                )
+                self._failed_because = f"taking what was fetched failed: {what}"
             yield None
 
     @property

@@ -266,9 +266,8 @@ class Folding:
         self, gather: Gather, part: int, records: list[Record]
     ) -> tuple[list[Record], dict[str, str]]:
         """The records that are no repeats, and the digests of their payloads by key."""
-        before = [
-            *self._on_their_way.values()
-        ]  # as of now: what is saved while the store is asked it may not tell
+        # Before the store is asked: what is saved meanwhile it may not tell.
+        taken = (gather.keys, *self._on_their_way.values())
         known = self._store.first_positions([record.key for record in records], part) if records else {}
         fresh: list[Record] = []
         digests: dict[str, str] = {}
@@ -277,10 +276,7 @@ class Folding:
             opened = self._open(record)
             digest = opened.digest if isinstance(opened, Touchpoint) else ""
             name = part, key
-            first = gather.keys.get(name)
-            for keys in before:
-                first = first or keys.get(name)
-            first = first or known.get(key)
+            first = next((keys[name] for keys in taken if name in keys), None) or known.get(key)
             if first is None or first[0] >= position:
                 gather.keys[name] = position, digest
                 digests[key] = digest

@@ -225,9 +225,8 @@ class TopicFollower:
         )
         kept = await asyncio.to_thread(self._store.offsets)
         in_step_at = await asyncio.to_thread(self._store.in_step_at)
-        begun = (
-            kept or in_step_at
-        )  # a file may have been filled by its own process before anything was read into it
+        # Its own process may have filled the file before anything was read into it.
+        begun = kept or in_step_at
         if begun and (
             _now() - in_step_at > AWAY_MS or any(kept.get(at, 0) > end[part] for part, at in parts.items())
         ):

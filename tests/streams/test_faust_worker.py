@@ -148,16 +148,21 @@ def test_what_is_lost_between_the_broker_and_the_fold_is_read_again(
 
 @pytest.mark.parametrize("folds", [True, False], ids=["the journal", "ingress topics"])
 def test_what_cannot_be_taken_ends_it_and_is_read_again_by_the_next(
-    plan: Plan, door: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: bool
+    plan: Plan,
+    door: Opened,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    folds: bool,
 ) -> None:
     """Faust passes over it, and then nothing behind it would ever be committed."""
-    fails = iter([False, True])
+    fails, wrote = iter([False, True]), "hello from ann@example.test"
     of, name = (faust_worker.Gathering, "take") if folds else (faust_worker._Doormen, "_taken")
     whole = getattr(of, name)
 
     def failing_once(self: Any, taken: Any) -> Any:
         if next(fails, False):
-            raise ZeroDivisionError
+            raise ZeroDivisionError(wrote)
         return whole(self, taken)
 
     monkeypatch.setattr(of, name, failing_once)
@@ -188,6 +193,8 @@ def test_what_cannot_be_taken_ends_it_and_is_read_again_by_the_next(
             return pool.submit(lambda: _Working(parts, WorkerSettings(), tmp_path, done).run()).result()
 
     assert work() == 1
+    assert "could not be taken: ZeroDivisionError" in caplog.text
+    assert "ann@" not in caplog.text
     assert behind() > 0
     assert work() == 0
     assert behind() == 0
