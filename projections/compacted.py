@@ -281,7 +281,12 @@ def _erased(key: list[Any], said: Any) -> Erased:
 
 
 _decoders = {REGISTERS: _of_registers, CLAIMS: _claim_or_identifier}
-_json = orjson.dumps
+
+
+def _json(value: Any) -> bytes:
+    """JSON in as many bytes as it has: what orjson hands out holds on to the page it was written in, and there are some
+    four of these for each record of the journal, kept until brokers have them."""
+    return b"".join((orjson.dumps(value), b""))
 
 
 def _gone(rows: Rows) -> Iterator[tuple[str, str, bytes]]:

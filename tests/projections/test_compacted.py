@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -224,6 +225,17 @@ def test_an_erasure_comes_before_what_is_told_anew_and_identifiers_before_claims
     for kind in KINDS:
         order = [ranks[type(one)] for where, one in told(rows) if where == kind]
         assert order == sorted(order)
+
+
+def test_what_is_told_takes_the_memory_that_its_bytes_need() -> None:
+    days = 20_000
+    rows = Rows(1, 1, ledger={("a" * 32, day): {"page_view": (1, 0)} for day in range(days)})
+    encode(rows)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    told = encode(rows)[LEDGERS]
+    pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert len(told) == days
+    assert pages < days / 4, "encoders may hand out bytes that hold on to a page each"
 
 
 def test_rows_cannot_be_gone_of_a_subject_that_was_not_erased() -> None:
