@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from touchbook.contacting import Candidate, Decision, Facts, Reason, decide, wished_channels
+from touchbook.contacting import Candidate, Decision, Facts, Reason, decide_each, wished_channels
 from touchbook.policy import Policy
 from touchbook.schemas.times import rfc3339
 
@@ -31,7 +31,8 @@ def contact(purpose: str, facts: Facts, used: Iterable[str], policy: Policy, now
 def decided(purpose: str, facts: Facts, used: Iterable[str], policy: Policy, now: int) -> dict[str, Decision]:
     """What would be decided of a message by each channel."""
     channels = dict.fromkeys([*wished_channels(facts.preferences), *used, *CHANNELS])
-    return {channel: decide(Candidate("", channel, purpose), facts, policy, now) for channel in channels}
+    asked = [Candidate("", channel, purpose) for channel in channels]
+    return dict(zip(channels, decide_each(asked, facts, policy, now), strict=True))
 
 
 def _word(reason: Reason) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from touchbook.ledger import MILLISECONDS_A_DAY
-from touchbook.schemas.times import day_number, rfc3339
+from touchbook.schemas.times import day_number, milliseconds, rfc3339
 from touchbook.schemas.touchpoint import Touchpoint
 from touchbook.settings import settings_from
 from touchbook.streams.admission import Item, Publisher
@@ -40,6 +43,18 @@ versions:
   cases: {silent_after: 5d}
   stages: {times: 3, least: 1d, known: 20, usual: {"order:packed": 2d}}
 """
+
+
+@contextmanager
+def clock_from(moment: str) -> Iterator[None]:
+    """The clock of this process, which stands at this moment (RFC 3339) when the block begins and goes on from there:
+    what a test says of days and hours is so whenever it runs. Other processes and monotonic clocks are as ever."""
+    moved = milliseconds(moment, "moment") * 1_000_000 - time.time_ns()
+    seconds, nanoseconds = time.time, time.time_ns
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(time, "time", lambda: seconds() + moved / 1e9)
+        patched.setattr(time, "time_ns", lambda: nanoseconds() + moved)
+        yield
 
 
 class Time:
@@ -143,11 +158,11 @@ def a_company(
     file = folder / "policy.yaml"
     folder.mkdir(exist_ok=True)
     file.write_text(policy)
-    time = Time(at)
+    stands = Time(at)
     given = {"sweep_share": 1.0, **settings}
-    book = open_book(settings_from(data=folder / "data", policy=file, **given), clock=time)
+    book = open_book(settings_from(data=folder / "data", policy=file, **given), clock=stands)
     try:
-        yield Company(book, time)
+        yield Company(book, stands)
     finally:
         book.close()
         if directory is None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from touchbook.api.desk.channel_words import channel_words
 from touchbook.api.desk.folds import SPEECH, Card
 from touchbook.api.desk.matters import owed_to
+from touchbook.api.desk.who import reference_words
 from touchbook.api.desk.words import Words
 from touchbook.policy import Policies
 from touchbook.registers import OpenRequest
@@ -33,6 +34,8 @@ SPEAKER_ICONS = {"bot": "bot", "person": "message-circle"}
 MOOD_ICONS = {"positive": "smile", "neutral": "meh", "negative": "frown"}
 THING_ICONS = {"case_id": "folder-open", "order_id": "package"}
 """Fields that name what a touchpoint belongs to, and how that is marked."""
+JOINING = {"link": ("link",), "unlink": ("apart", "from")}
+"""Acts of agents that name identifiers, and in which fields."""
 ACKNOWLEDGED = "feedback_acknowledged"
 ANONYMOUS = ("anonymous_id", "device")
 DAY_SECONDS = 86_400
@@ -137,6 +140,13 @@ class Teller:
         return self.words.today(at)
 
     def _read(self, entry: Entry) -> tuple[str, str, str]:
+        if names := JOINING.get(entry.type):
+            data = _data(entry)
+            named = {
+                name: [reference_words(str(one), self.words) for one in data.get(name) or ()]
+                for name in names
+            }
+            entry = entry._replace(body={**entry.body, "data": {**data, **named}})
         return headline_and_detail(entry, self.words.language, self.words.zone)
 
     def views(self, cards: Sequence[Card]) -> list[View]:

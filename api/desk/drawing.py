@@ -12,7 +12,8 @@ SPARK_WIDTH, SPARK_TOP, SPARK_BOTTOM = 80, 2, 18
 CHART_TOP, CHART_BOTTOM = 9.7, 60.7
 CHART_WIDTH = {"en": 258, "ru": 240}
 """Words beside the line take more room in Russian."""
-LABEL_HEIGHT = 11
+LABEL_HEIGHT = 10.5
+"""The small letters of a word and what hangs below them: closer, two would touch."""
 LEAST_JUMP = 3
 """Points within a day that are worth pointing out."""
 LEAST_RANGE = 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal
 
 from touchbook.policy import Owed, Policies
@@ -38,9 +39,36 @@ class Matter:
     thing: str = ""
 
 
+_asked = attrgetter("since", "channel", "purpose")
+"""All of a request that says what it lets one expect."""
+
+
 def owed_to(request: OpenRequest, policies: Policies) -> Owed | None:
     """What the policy in force when he asked lets him expect; None where no target fits."""
     return policies.at(request.since).owed(request.channel, request.purpose, request.since)
+
+
+@dataclass(frozen=True, slots=True)
+class Owing:
+    """What each of these requests lets them expect. That never changes, so it is worked out once for each."""
+
+    policies: Policies
+    requests: Sequence[OpenRequest]
+    owed: Sequence[Owed | None]
+
+    @staticmethod
+    def of(requests: Sequence[OpenRequest], policies: Policies, known: Owing | None = None) -> Owing:
+        """`known` is what was found before of some of them, or of others."""
+        if known is None or known.policies is not policies:
+            return Owing(policies, requests, [owed_to(one, policies) for one in requests])
+        if known.requests is requests:
+            return known
+        told = dict(zip(map(_asked, known.requests), known.owed, strict=True))
+        return Owing(
+            policies,
+            requests,
+            [told[asked] if (asked := _asked(one)) in told else owed_to(one, policies) for one in requests],
+        )
 
 
 def matters_of(
@@ -49,14 +77,15 @@ def matters_of(
     policies: Policies,
     now: int,
     still: Sequence[Verdict] = (),
+    owing: Owing | None = None,
 ) -> list[Matter]:
     """The running clocks first, the longest first; then what was never answered; promises broken and overdue; cases and
     orders in which nothing moves, by the verdicts on them (`still`); promises that are due, the soonest first; other
-    cases and orders, the oldest first."""
+    cases and orders, the oldest first. `owing` is that of these requests, where it was made already."""
     waiting: list[Matter] = []
     silent: list[OpenRequest] = []
-    for one in requests:
-        owed = owed_to(one, policies)
+    owing = owing or Owing.of(requests, policies)
+    for one, owed in zip(requests, owing.owed, strict=True):
         if owed is not None and owed.ignored_at <= now:
             silent.append(one)
         else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchbook.api.desk.channel_words import channel_words
-from touchbook.api.desk.matters import Matter, matters_of
+from touchbook.api.desk.matters import Matter, Owing, matters_of
 from touchbook.api.desk.pages import Visit
 from touchbook.api.desk.score_words import NOT_KNOWN, tier_of
 from touchbook.api.desk.who import path_of, situation_at
@@ -55,7 +55,8 @@ def now_fields(visit: Visit, customer: Customer) -> dict[str, Any]:
     situation = situation_at(visit, customer)
     policies = visit.desk.book.policies
     still = still_matters(visit, customer, situation)
-    matters = matters_of(situation.settings, situation.requests, policies, visit.now, still)
+    owing = _owing(visit, customer, situation)
+    matters = matters_of(situation.settings, situation.requests, policies, visit.now, still, owing)
     lines = [_line(one, visit) for one in matters[:MOST_MATTERS]]
     asked = visit.request.query_params.get("purpose")
     may = visit.desk.book.customers.may_contact(customer, PURPOSES, situation.channels, visit.now)
@@ -67,6 +68,17 @@ def now_fields(visit: Visit, customer: Customer) -> dict[str, Any]:
         "purpose": asked if asked in PURPOSES else PURPOSE,
         "may": [_may(one, may, situation, visit) for one in PURPOSES],
     }
+
+
+def _owing(visit: Visit, customer: Customer, situation: Situation) -> Owing:
+    """Remembered with what else was told of him: somebody may wait in hundreds of threads."""
+    customers = visit.desk.book.customers
+    place, era = ("owing", customer.membership), customers.era
+    known: Owing | None = customers.lately.get(place)
+    owing = Owing.of(situation.requests, visit.desk.book.policies, known)
+    if owing is not known:
+        customers.keep(customers.lately, place, owing, era)
+    return owing
 
 
 def still_matters(visit: Visit, customer: Customer, situation: Situation) -> list[Verdict]:

@@ -227,6 +227,8 @@ class Desk:
             name: lru_cache(MOST_FRAGMENTS)(getattr(macros, name))
             for name in ("icon", "mark", "shape", "tier")
         }
+        # The longest list of words on every page, and always the same.
+        environment.globals["keys_table"] = Markup(environment.get_template("keys_table.html").render())
         return environment
 
 

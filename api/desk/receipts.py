@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from touchbook.api.desk.channel_words import channel_words
+from touchbook.api.desk.field_words import field_words, value_words
 from touchbook.api.desk.now import reason_words
 from touchbook.api.desk.pages import Visit
 from touchbook.api.desk.words import Words
@@ -20,8 +21,8 @@ ON_REQUESTS = frozenset({"request_answered", "request_late", "request_ignored"})
 OVERDUE = "promise_overdue"
 DECISIONS = frozenset({"contact_reserved", "contact_deferred", "contact_suppressed"})
 SETTLED = frozenset({"contact_confirmed", "contact_released"})
-LENGTHS = ("waited", "waited_working", "target", "limit", "usual")
-MOMENTS = ("opened", "replied", "since", "due", "until", "holds_until")
+LENGTHS = ("waited", "waited_working", "target", "limit", "usual", "seconds")
+MOMENTS = ("opened", "replied", "since", "due", "until", "holds_until", "starts_at", "expected_at")
 HIDDEN = frozenset({
     "text", "comment", "actor", "thread", "identifiers", "turn", "reply", "reservation", "decision", "reasons",
 })  # fmt: skip
@@ -168,21 +169,20 @@ def related_to(visit: Visit, customer: Customer, entry: Entry) -> list[Related]:
 
 
 def facts_in(visit: Visit, entry: Entry) -> list[tuple[str, str]]:
-    """What its fields say: lengths and times as the desk writes them, the rest as it was sent."""
+    """What its fields say: lengths, times and choices as the desk writes them, the rest as it was sent."""
     words, data = visit.words, _data(entry)
     facts = _of_decision(entry, words) if entry.type in DECISIONS else []
-    labels = _labels(words)
     left_out = HIDDEN | TOLD_BY.get(entry.type, frozenset())
     for name, value in data.items():
         if name in left_out or not isinstance(value, str | int | float) or isinstance(value, bool):
             continue
-        label = labels.get(name) or name.replace("_", " ")
-        if name in LENGTHS and isinstance(value, int | float) and name in labels:
+        label = field_words(name, words.language)
+        if name in LENGTHS and isinstance(value, int | float):
             facts.append((label, words.length(int(value * 1000))))
         elif name in MOMENTS and (at := _moment(value)):
             facts.append((label, words.moment(at)))
         else:
-            facts.append((label, str(value)[:200]))
+            facts.append((label, value_words(entry.type, name, value, words.language)[:200]))
     return facts
 
 
@@ -203,28 +203,6 @@ def _of_decision(entry: Entry, words: Words) -> list[tuple[str, str]]:
         (_("Policy version"), _text(entry, "policy")),
         (_("Counts"), _("yes") if counts is True else _("no") if counts is False else ""),
     ]
-
-
-def _labels(words: Words) -> Mapping[str, str]:
-    _ = words.gettext
-    return {
-        "waited": _("Waited"),
-        "waited_working": _("Waited, working time"),
-        "target": _("Target"),
-        "limit": _("At most"),
-        "usual": _("Usually"),
-        "opened": _("Asked"),
-        "replied": _("Answered"),
-        "since": _("Since"),
-        "due": _("Due"),
-        "until": _("Until"),
-        "holds_until": _("Holds until"),
-        "messages": _("Messages"),
-        "policy": _("Policy version"),
-        "purpose": _("Purpose"),
-        "campaign": _("Campaign"),
-        "scorecard_version": _("Scorecard version"),
-    }
 
 
 def _data(entry: Entry) -> Mapping[str, Any]:

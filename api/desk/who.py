@@ -118,6 +118,17 @@ def _masked_phone(value: str) -> str:
 
 
 def identifier_words(type: str, words: Words) -> str:
+    return _types(words)[type]
+
+
+def reference_words(reference: str, words: Words) -> str:
+    """An identifier spelled as type:value, masked: "E-mail m•••t@•••••.test". What is none stays as it is."""
+    type, _, value = reference.partition(":")
+    known = _types(words)
+    return f"{known[type]} {masked(Identifier(type, value))}" if type in known else reference
+
+
+def _types(words: Words) -> dict[str, str]:
     _ = words.gettext
     return {
         "user_id": _("User"),
@@ -126,7 +137,7 @@ def identifier_words(type: str, words: Words) -> str:
         "loyalty_card": _("Loyalty card"),
         "device": _("Device"),
         "anonymous_id": _("Visitor"),
-    }[type]
+    }
 
 
 def _reveals(type: str, words: Words) -> str:

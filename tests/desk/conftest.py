@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.api.conftest import serve
+from tests.clocks import clock_from
 from tests.desk.browser import WIDE, Watched, chromium
 from tests.desk.signed import visitor
 from touchbook.api.desk.session import COOKIE
@@ -16,6 +17,14 @@ from touchbook.api.desk.session import COOKIE
 __all__ = ["serve"]
 
 Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def wednesday() -> Iterator[None]:
+    """Where a test speaks of today, tomorrow or a year: the tests begin on a Wednesday in November at 11:00 UTC. Not
+    for a browser, which has the clock of the machine."""
+    with clock_from("2026-11-18T11:00:00Z"):
+        yield
 
 
 @pytest.fixture(scope="module")

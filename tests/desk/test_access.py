@@ -14,6 +14,8 @@ from touchbook.api.access import DESK
 from touchbook.api.app import create_app, guard
 from touchbook.api.desk.pages import Desk, DeskRoute, Visit
 
+pytestmark = pytest.mark.usefixtures("wednesday")
+
 HEX = "0" * 32
 FILLS = {
     "id": HEX,

@@ -16,6 +16,8 @@ from touchbook.api.desk.acts import LONGEST_NOTE, MOOD_ICONS, MOODS
 from touchbook.errors import JournalUnavailable
 from touchbook.schemas.times import milliseconds
 
+pytestmark = pytest.mark.usefixtures("wednesday")
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

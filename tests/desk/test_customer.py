@@ -29,6 +29,8 @@ from touchbook.registers import OpenRequest, Setting, ThreadMessage, open_reques
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.wiring import now
 
+pytestmark = pytest.mark.usefixtures("wednesday")
+
 HOUR = 3_600_000
 _numbers = itertools.count(1)
 

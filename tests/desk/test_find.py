@@ -13,6 +13,8 @@ from tests.desk.acting import acting, happened, recorded, words_of
 from tests.desk.signed import a_server, visitor
 from touchbook.api.desk.find import MOST
 
+pytestmark = pytest.mark.usefixtures("wednesday")
+
 SCRIPT = "<script>alert(1)</script>"
 OPTION = re.compile(r'<a role="option" id="found-\d+" href="([^"]+)".*?</a>', re.S)
 HREF = re.compile(r"/desk/customers/[0-9a-f]{32}")

@@ -15,6 +15,8 @@ from tests.desk.conftest import Open
 from tests.desk.signed import a_server
 from touchbook.api.desk.words import Words
 
+pytestmark = pytest.mark.usefixtures("wednesday")
+
 PAGE = "/desk/scorecards"
 HOUR, DAY = 3_600_000, 86_400_000
 

@@ -16,6 +16,8 @@ from tests.desk.signed import a_server, signed_in, token_of
 from touchbook.ledger import MILLISECONDS_A_DAY
 from touchbook.wiring import now
 
+pytestmark = pytest.mark.usefixtures("wednesday")
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

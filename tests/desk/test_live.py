@@ -12,11 +12,14 @@ from queue import Queue
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.api.serving import Server
 from tests.desk.acting import acting, happened, recorded, words_of
 from tests.desk.test_timeline import ARTICLE, articles, keys_in, path_of
 from touchbook.wiring import now
+
+pytestmark = pytest.mark.usefixtures("wednesday")
 
 PATIENCE = 20
 

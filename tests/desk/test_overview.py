@@ -25,6 +25,8 @@ from touchbook.policy import Policies
 from touchbook.projections.overview import Waiting
 from touchbook.schemas.touchpoint import Identifier
 
+pytestmark = pytest.mark.usefixtures("wednesday")
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = "<img src=x onerror=alert(1)>"
 SECTION = re.compile(r'<section [^>]*aria-labelledby="(o\w)">(.*?)</section>', re.S)

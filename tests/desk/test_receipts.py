@@ -15,8 +15,10 @@ from tests.desk.signed import a_server
 from touchbook.contacting import Candidate
 from touchbook.ledger import day_of
 from touchbook.projections.watched import Stood, TierChange
-from touchbook.streams.contacting import Answer, Asked
+from touchbook.streams.deciding import Answer, Asked
 from touchbook.wiring import now
+
+pytestmark = pytest.mark.usefixtures("wednesday")
 
 POLICY = """
 policy: 1

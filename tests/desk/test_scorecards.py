@@ -25,6 +25,8 @@ from touchbook.projections.backtest import back_test
 from touchbook.scorecard_files import load_scorecards
 from touchbook.wiring import now
 
+pytestmark = pytest.mark.usefixtures("wednesday")
+
 EN, RU = Words("en", ZoneInfo("UTC")), Words("ru", ZoneInfo("UTC"))
 CARDS = load_scorecards()
 SCRIPT = "<script>alert(1)</script>"

@@ -45,6 +45,8 @@ from touchbook.scorecard_files import load_scorecards
 from touchbook.scoring import score_all, values_on
 from touchbook.wiring import now
 
+pytestmark = pytest.mark.usefixtures("wednesday")
+
 CATALOGUE = Catalogue()
 CARDS = load_scorecards(None, CATALOGUE.signals)
 WORDS: dict[Language, Words] = {one: Words(one, ZoneInfo("UTC")) for one in LANGUAGES}

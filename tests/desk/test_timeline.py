@@ -20,6 +20,8 @@ from tests.api.serving import Server
 from tests.desk.acting import acting, happened, recorded, words_of
 from tests.desk.signed import with_marta
 
+pytestmark = pytest.mark.usefixtures("wednesday")
+
 ARTICLE = re.compile(
     r'<article class="([^"]*)" id="tp-(\w+)" data-keys="([^"]*)" data-at="(-?\d+)".*?</article>', re.S
 )

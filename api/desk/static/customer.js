@@ -1,6 +1,6 @@
 // The customer page: what is asked for only when it is wanted, and what changes while it is read.
 
-import { keys, now, onOnline } from "./desk.js";
+import { keys, now, onOnline, showClock, whileSeen } from "./desk.js";
 
 const page = document.querySelector("[data-customer]");
 const from = page?.dataset.customer;
@@ -51,9 +51,11 @@ const askWhy = async (score) => {
   const told = await fetched(`${from}/scores/${score.dataset.score}`);
   why.removeAttribute("aria-busy");
   const asked = one("tr.on a[data-if]", why)?.dataset.if;
+  const without = one(".without", why)?.dataset.key;
   if (told) why.replaceChildren(...told.childNodes);
   const again = asked && all("a[data-if]", why).find((link) => link.dataset.if === asked);
   if (again) suppose(again);
+  if (without) askWithout(score, without);
   if (score.open) tellMargin(score);
 };
 
@@ -135,6 +137,7 @@ const askWithout = async (score, key) => {
   one(".why > .without", score)?.remove();
   const answer = document.createElement("div");
   answer.className = "if without";
+  answer.dataset.key = key;
   answer.append(...told.childNodes);
   one(".why", score).append(answer);
 };
@@ -198,13 +201,12 @@ document.addEventListener("click", ({ target }) => {
 
 // ---------- the customer's own clock ----------
 
-const tick = () => {
+whileSeen(10_000, () => {
   for (const clock of all("[data-zone]:not(html)")) {
     const format = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: clock.dataset.zone };
-    clock.textContent = new Intl.DateTimeFormat(document.documentElement.lang, format).format(now());
+    showClock(clock, new Intl.DateTimeFormat(document.documentElement.lang, format).format(now()));
   }
-};
-setInterval(tick, 10_000);
+});
 
 // ---------- he changes while he is looked at ----------
 
@@ -250,7 +252,7 @@ const standScores = (fresh) => {
     const width = one(".gauge .fill", score)?.getAttribute("width");
     const before = one("summary", old);
     const after = one("summary", score);
-    one(".spark", after).replaceWith(one(".spark", before)); // the line follows when it is drawn
+    one(".spark", after).replaceWith(one(".spark", before).cloneNode(true)); // the line follows when it is drawn
     if (before.innerHTML === after.innerHTML) continue;
     moved = true;
     old.className = score.className;

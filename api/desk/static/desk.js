@@ -104,18 +104,30 @@ export const lasting = (ms) => {
     .replace("{minutes}", Math.floor(seconds / 60) % 60);
 };
 
-const tick = () => {
+/** Calls `act()` every so many milliseconds while the page is seen, and at once when it is seen again. */
+export const whileSeen = (every, act) => {
+  const look = () => document.hidden || act();
+  setInterval(look, every);
+  document.addEventListener("visibilitychange", look);
+};
+
+/** Writes a clock anew where it shows something else: its letters alone change, no element comes or goes. */
+export const showClock = (clock, text) => {
+  const letters = clock.firstChild;
+  if (clock.childNodes.length !== 1 || letters.nodeType !== Node.TEXT_NODE) clock.textContent = text;
+  else if (letters.data !== text) letters.data = text;
+};
+
+whileSeen(1000, () => {
   for (const clock of document.querySelectorAll("[data-since]")) {
-    const shown = lasting(now() - Number(clock.dataset.since));
-    if (clock.textContent !== shown) clock.textContent = shown;
+    showClock(clock, lasting(now() - Number(clock.dataset.since)));
     const target = Number(clock.dataset.target);
     if (target && now() > target && !clock.classList.contains("over")) {
       clock.classList.add("over");
       clock.dispatchEvent(new CustomEvent("over", { bubbles: true }));
     }
   }
-};
-setInterval(tick, 1000);
+});
 
 // ---------- live or offline ----------
 

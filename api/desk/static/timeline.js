@@ -250,7 +250,8 @@ const fill = () => {
   return filling;
 };
 
-const ends = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && fill(), {
+// It tells once of each gap that is observed anew, so what is there already must not be filled again: without end.
+const ends = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && needs() && fill(), {
   rootMargin: `${AHEAD}px 0px`,
 });
 const watch = () => {
@@ -547,12 +548,24 @@ const insert = (article, day) => {
   }
 };
 
+/** What somebody has opened of an old article goes on in the new one, with all that he opened in it. */
+const keepOpen = (old, article) => {
+  const opened = one("details.more[open]", old);
+  const more = one("details.more", article);
+  if (!opened || !more) return;
+  more.replaceWith(opened);
+  article.classList.toggle("sel", old.classList.contains("sel"));
+  if (opened.dataset.key === more.dataset.key) return;
+  // It tells of what was the newest of a fold. Once it was read to its end, what is the newest now takes its place.
+  opened.addEventListener("toggle", () => opened.open || opened.replaceWith(more));
+};
+
 const join = (html, arrives) => {
   const came = parsed(html);
   const replaced = new Set((came.dataset.replaces ?? "").split(" "));
   const old = articles().filter((article) => keysOf(article).some((key) => replaced.has(key)));
   const opened = new Set(old.filter((each) => one(".fold", each)?.open).flatMap(keysOf));
-  const focused = old.some((each) => each.contains(document.activeElement));
+  const focused = old.some((each) => each.contains(document.activeElement)) && document.activeElement;
   const known = new Set(old.flatMap(keysOf));
   old.forEach(remove);
   const put = [];
@@ -567,8 +580,13 @@ const join = (html, arrives) => {
       if (article.isConnected) put.push(article);
     }
   }
+  for (const article of old) {
+    const held = keysOf(article);
+    const next = put.find((each) => keysOf(each).some((key) => held.includes(key)));
+    if (next) keepOpen(article, next);
+  }
   for (const article of put) window.htmx?.process(article);
-  if (focused) put[0]?.focus({ preventScroll: true });
+  if (focused) (focused.isConnected ? focused : put[0])?.focus({ preventScroll: true });
 };
 
 let held = []; // what came while something was read: the answer may be older than it, and would wipe it out
