@@ -240,6 +240,8 @@ def _touchpoint(visit: Visit) -> Response:
             raise TouchpointUnknown
         alike = TimelineFilters(thread=entry.thread)
         related = reader.count_entries(customer.subjects, alike) - 1 if entry.thread else 0
+    # Its data stand there as they were sent, values among them that are masked elsewhere.
+    visit.audit("opened", customer.id, touchpoint=key)
     item = item_of(entry, visit.language, visit.desk.book.settings.late_after * 1000, "")
     del item["position"]
     text = json.dumps(item, ensure_ascii=False, indent=2)

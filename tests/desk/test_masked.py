@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
@@ -45,6 +46,25 @@ def test_whom_an_agent_joined_or_told_apart_is_masked(server: Server) -> None:
     assert "Found to be different people: User hidden and Loyalty card •••• 1234" in shown
     assert "hidden@example.test" not in page
     assert "77001234" not in page
+
+
+def test_details_hold_the_data_as_they_were_sent_and_opening_them_is_recorded(server: Server) -> None:
+    recorded(
+        server, happened("identified", "known", 1, traits={"name": "Ada Vale", "email": "ada@example.test"})
+    )
+    server.settle()
+    agent = signed_in(server)
+    customer = server.book.customers.find("user_id:known").id
+    page = agent.get(f"/desk/customers/{customer}").text
+    found = re.search(r'id="tp-([0-9a-f]{32})"', page)
+    assert found is not None
+
+    opened = agent.get(f"/desk/customers/{customer}/touchpoints/{found[1]}").text
+
+    assert "ada@example.test" not in page
+    assert "ada@example.test" in opened
+    [last] = server.book.audit.latest(1)
+    assert (last.act, last.customer, last.details) == ("opened", customer, {"touchpoint": found[1]})
 
 
 def test_what_is_no_identifier_is_told_as_it_was_said() -> None:
