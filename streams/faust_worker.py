@@ -29,6 +29,7 @@ import faust
 from faust.types.auth import CredentialsT
 from yarl import URL
 
+from touchbook.errors import BrokerUnavailable
 from touchbook.schemas.catalogue import Catalogue
 from touchbook.streams.admission import Admission
 from touchbook.streams.backends.kafka import KafkaPlace
@@ -262,6 +263,7 @@ class _Group(ABC):
         self._joined = False
         self._stopping = False
         self._failed_because: str | None = None
+        self._unreached_because: str | None = None
         self.lags: dict[str, float] = {}
         """Records not acknowledged, as of when it was last asked."""
         self.alive_at: float = 0.0
@@ -309,14 +311,21 @@ class _Group(ABC):
 
     @property
     def not_ready_because(self) -> str | None:
+        if self._unreached_because is not None:
+            return self._unreached_because
         return None if self._joined else "it has not joined its group yet"
 
     async def look(self) -> str | None:
         """Asks how far the group has come in the partitions that are ours; answers why to end, if so."""
-        with suppress(Exception):  # none are ours yet, or the broker is away: then what was last known stands
+        try:
             places = [(tp.topic, tp.partition) for tp in self._app.consumer.assignment()]
             lag = await asyncio.to_thread(self._tails.lag, places)
             self.lags = {self._label(*place): records for place, records in lag.items()}
+            self._unreached_because = None
+        except BrokerUnavailable as error:  # what was last known stands
+            self._unreached_because = str(error)
+        except Exception:  # none are ours yet
+            log.debug("%s: it is not known yet how far it has come", self.name)
         return self._watchdog.look(int(sum(self.lags.values())), self.alive_at)
 
     def _label(self, topic: str, part: int) -> str:
@@ -344,10 +353,11 @@ class _Folders(_Group):
     def __init__(self, parts: WorkerParts, store: Store, settings: WorkerSettings, folder: Path) -> None:
         super().__init__(parts, settings, f"{parts.place.prefix}-{parts.build}", folder)
         place, build = parts.place, parts.build
+        self._published = KafkaTails(place)
         self._publishing = publishing = Publishing(
             lambda kind: place.topic(f"{kind}.{build}"),
             parts.producer,
-            KafkaTails(place),
+            self._published,
             store.standing,
             parts.metrics.count,
         )
@@ -371,6 +381,13 @@ class _Folders(_Group):
         self._stopping = True
         await asyncio.to_thread(self._gathering.stop, self._settings.stop_seconds)
         await super().stop()
+
+    def close(self) -> None:
+        super().close()
+        if self._gathering.stop(
+            0
+        ):  # else its thread asks brokers that do not answer, and closing would wait for them
+            self._published.close()
 
     @property
     def stopped_because(self) -> str | None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from touchbook.errors import TouchbookError
 from touchbook.streams.worker_folding import Folding, Gather, Pack, TooManyUnreadable
 from touchbook.streams.worker_metrics import WorkerMetrics
 
@@ -106,8 +108,10 @@ class Gathering:
         except TooManyUnreadable as error:
             self._end(str(error))
         except Exception as error:  # our bug: better to end than to stand still in silence
-            log.exception("the worker's own thread failed")
-            self._end(f"its thread failed: {type(error).__name__}: {error}")
+            what, where = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+            # Its own words are left out: they may hold what the records say of somebody.
+            log.error("the worker's own thread failed: %s\n%s", what, where)
+            self._end(f"its thread failed: {what}; the log says where")
 
     def _end(self, why: str) -> None:
         with self._changed:
@@ -200,7 +204,7 @@ class Gathering:
             try:
                 self._look()
             except Exception as error:  # it looks again later
-                log.warning("could not look at the published topics: %s: %s", type(error).__name__, error)
+                log.warning("could not look at the published topics: %s", _told(error))
             with self._changed:
                 self._saving = False
                 self._changed.notify_all()
@@ -217,7 +221,7 @@ class Gathering:
                 raise
             except Exception as error:
                 self.alive_at = time.monotonic()
-                self.failing_because = f"{type(error).__name__}: {error}"
+                self.failing_because = _told(error)
                 self._metrics.count("failures")
                 log.warning("nothing is saved for %.1f s: %s", pause, self.failing_because)
                 with self._changed:
@@ -228,6 +232,12 @@ class Gathering:
                     log.warning("what is folded is saved again")
                 self.failing_because = None
                 return done
+
+
+def _told(error: Exception) -> str:
+    """Ours are made of our own words; those of others may repeat what the records say of somebody."""
+    what = type(error).__name__
+    return f"{what}: {error}" if isinstance(error, TouchbookError) else what
 
 
 class Watchdog:

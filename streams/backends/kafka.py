@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -18,6 +18,7 @@ from kafka import KafkaAdminClient, KafkaConsumer
 
 from touchbook.errors import BrokerUnavailable, SettingUnfit
 from touchbook.settings import Settings
+from touchbook.streams.backends.kafka_reach import why_not_reached
 
 SCHEME = "kafka://"
 REQUEST_MS = 5_000
@@ -101,13 +102,11 @@ class KafkaPlace:
 
     def admin(self, **settings: Any) -> KafkaAdminClient:
         """A client for topics; whoever asks closes it."""
-        with reaching():
-            return KafkaAdminClient(**{**self._common(), **_PATIENCE, **settings})
+        return connected(KafkaAdminClient, **{**self._common(), **_PATIENCE, **settings})
 
     def consumer(self, **settings: Any) -> KafkaConsumer:
         """A client that reads, by default what it is assigned and seeks, in no group; whoever asks closes it."""
-        with reaching():
-            return KafkaConsumer(**{**self._common(), **_PATIENCE, **_ALONE, **settings})
+        return connected(KafkaConsumer, **{**self._common(), **_PATIENCE, **_ALONE, **settings})
 
     def aio(self, **settings: Any) -> dict[str, Any]:
         """What aiokafka's clients are made with."""
@@ -166,6 +165,61 @@ _ALONE = {
     "auto_offset_reset": "none",
     "metrics_enabled": False,
 }
+
+
+def connected(kind: type[Any], **settings: Any) -> Any:
+    """A client of kafka-python's, of this class. Raises BrokerUnavailable where it reaches nobody, which says why, and
+    leaves nothing behind then: such a client keeps its thread and its sockets, and whoever made it has nothing to
+    close."""
+    nets: list[Any] = []
+    failures: list[Exception] = []
+
+    def net(**config: Any) -> Any:
+        nets.append(kind.DEFAULT_CONFIG["kafka_client"](**config))
+        _hear_failures(nets[-1], failures)
+        return nets[-1]
+
+    with reaching():
+        try:
+            client = kind(**settings, kafka_client=net)
+        except BaseException as error:
+            for one in nets:
+                one.close()
+            if isinstance(error, kafka.errors.KafkaTimeoutError):
+                raise BrokerUnavailable(_why_not(settings, failures) or told(error)) from error
+            raise
+        for one in nets:
+            del one._manager.get_connection
+        return client
+
+
+def _hear_failures(net: Any, failures: list[Exception]) -> None:
+    """Has why connections fail appended. The client says no more of it than that time is up."""
+    manager = net._manager
+    connection = manager.get_connection
+
+    def heard(*said: Any, **more: Any) -> Any:
+        made = connection(*said, **more)
+        for future in (made.init_future, made.close_future):
+            future.add_errback(failures.append)
+        return made
+
+    manager.get_connection = heard
+
+
+def _why_not(settings: Mapping[str, Any], failures: Sequence[Exception]) -> str | None:
+    """Why nobody was reached, in our own words."""
+    if any(isinstance(one, _REFUSALS) for one in failures):
+        return "it refuses the user, the password or the mechanism; look at the settings of kafka_sasl"
+    if why := why_not_reached(settings["bootstrap_servers"], settings.get("ssl_context")):
+        return why
+    if any(isinstance(one, kafka.errors.KafkaConnectionError) for one in failures):
+        whom = "" if settings.get("sasl_mechanism") else " on who does not say who he is"
+        return f"it hangs up{whom}; look at the settings of kafka_sasl"
+    return None
+
+
+_REFUSALS = kafka.errors.SaslAuthenticationFailedError, kafka.errors.UnsupportedSaslMechanismError
 
 
 @contextmanager

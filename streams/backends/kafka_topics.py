@@ -51,6 +51,8 @@ DEFAULT_PARTS = 8
 DEFAULT_REPLICAS = 3
 READ_SECONDS = 10.0
 PAUSE_SECONDS = 0.05
+READY_MS = 60_000
+"""How long the brokers may take until every partition of a topic that they made has a leader."""
 
 _JOURNAL_RECORD, _IDENTITY_RECORD = b"journal", b"identity"
 
@@ -312,7 +314,7 @@ def _created(admin: KafkaAdminClient, topics: Sequence[_Topic], replicas: int, m
                 made.add(one["name"])
             elif error is not kafka.errors.TopicAlreadyExistsError:
                 raise error(one.get("error_message"))
-        admin.wait_for_topics(list(wanted))
+        admin.wait_for_topics(list(wanted), timeout_ms=READY_MS)
     return made
 
 

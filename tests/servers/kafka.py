@@ -140,9 +140,12 @@ class Kafka(Server):
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
+        from touchbook.errors import BrokerUnavailable
+        from touchbook.streams.backends.kafka import connected
+
         try:
-            admin = KafkaAdminClient(bootstrap_servers=self.bootstrap, **PATIENCE)
-        except (KafkaError, OSError):
+            admin = connected(KafkaAdminClient, bootstrap_servers=[self.bootstrap], **PATIENCE)
+        except BrokerUnavailable:
             return False
         try:
             leaders = {part["leader_id"] for topic in admin.describe_topics() for part in topic["partitions"]}

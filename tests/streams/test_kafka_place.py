@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +18,7 @@ from touchbook.errors import BrokerUnavailable, SettingUnfit, StoreUnavailable
 from touchbook.settings import settings_from
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_producer import Producer, Row
+from touchbook.streams.backends.kafka_topics import READY_MS
 
 SECRET = "horse-battery-staple"
 
@@ -138,6 +142,21 @@ def test_nobody_is_told_the_password(password: Path, caplog: pytest.LogCaptureFi
     assert SECRET not in caplog.text + repr(found) + str(found.aio()) + str(failed.value)
 
 
+@pytest.mark.parametrize("kind", ["admin", "consumer"])
+def test_a_client_whose_brokers_are_away_leaves_nothing_behind(kind: str) -> None:
+    """Whoever asks whether they are back asks again and again."""
+    make = getattr(place("kafka://127.0.0.1:1"), kind)
+    threads, files = threading.enumerate(), len(os.listdir("/proc/self/fd"))
+
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailable):
+            make(bootstrap_timeout_ms=50)
+    gc.collect()
+
+    assert set(threading.enumerate()) <= set(threads)
+    assert len(os.listdir("/proc/self/fd")) <= files
+
+
 # What brokers see
 
 
@@ -203,7 +222,8 @@ def test_a_wrong_password_fails_every_client_and_is_told_to_nobody(secured: Kafk
 def written_and_read(found: KafkaPlace, name: str) -> None:
     topic = found.topic(f"seen-{name}")
     with closing(found.admin()) as admin:
-        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+        admin.wait_for_topics([topic], timeout_ms=READY_MS)
     with closing(Producer(found)) as producer:
         assert producer.send([Row(topic, 0, b"key", b"value")]).result(30) == [0]
     with closing(found.consumer()) as consumer:

@@ -17,7 +17,7 @@ from touchbook.errors import StoreUnavailable
 from touchbook.streams.backends import kafka_producer
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_producer import BATCH_BYTES, Producer, Row
-from touchbook.streams.backends.kafka_topics import all_in
+from touchbook.streams.backends.kafka_topics import READY_MS, all_in
 
 pytestmark = pytest.mark.server
 
@@ -35,7 +35,8 @@ def topic(kafka: KafkaPlace) -> str:
     config = {"max.message.bytes": str(2 * BATCH_BYTES)}
     with closing(kafka.admin()) as admin:
         made = {"num_partitions": 3, "replication_factor": 1, "configs": config}
-        admin.create_topics({topic: made}, wait_for_metadata=True)
+        admin.create_topics({topic: made})
+        admin.wait_for_topics([topic], timeout_ms=READY_MS)
     return topic
 
 
