@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -31,6 +32,20 @@ def pytest_report_header() -> str | None:
         if THOROUGH
         else "thorough tests and most examples are left out: THOROUGH=1 runs them too, as CI=true does"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected lives until the end, so looking for garbage among it would find none.
+
+    Nor is it looked through later: a full collection would cost each test that meets one a part of a second.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
