@@ -59,7 +59,7 @@ SELDOM = (1_000_000, 20, 100)
 """How many more objects there are before Python looks for cycles among them: what is folded holds none, and what waits
 to be saved would be looked through again and again for the few that the engine leaves."""
 ENDING = (signal.SIGTERM, signal.SIGINT)
-LEAVE_SECONDS = 1.0
+LEAVE_SECONDS = 2.0
 """What is left of the time to stop when the process is ended whatever it is at."""
 
 # Faust tells of each rebalance in tables, and its services of every start and stop.
