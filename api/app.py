@@ -89,7 +89,7 @@ def create_app(book: Book) -> FastAPI:
     app.operations = (*doors.openapi(), *scores.openapi(), *contact.openapi())
     door_routes = doors.Doors(book, limits).routes()
     score_routes = scores.routes(book)
-    contact_routes = contact.routes(book)
+    contact_routes = contact.routes(book, limits.rates)
     app.router.routes.extend(
         [
             *door_routes,

@@ -23,17 +23,20 @@ from touchbook.api.answers import encoded
 from touchbook.api.bodies import MOST_OF_A_QUESTION, json_of, read_body
 from touchbook.api.edge import send_whole
 from touchbook.api.landing import Landing
-from touchbook.api.limits import PLACE
+from touchbook.api.limits import PLACE, UNLIMITED, Rates
 from touchbook.api.openapi import Operation, body_of, operation
 from touchbook.api.problems import invalid
-from touchbook.api.seen import Seen, seen_of
+from touchbook.api.seen import Seen, header_of, seen_of
 from touchbook.contacting import Candidate
-from touchbook.errors import TouchbookError
+from touchbook.errors import Refused, TouchbookError
+from touchbook.schemas.cloudevents import media_type_of
 from touchbook.schemas.times import writable_milliseconds
-from touchbook.streams.contacting import Answer, Answers, Asked, Settled
+from touchbook.streams.contacting import Settled
+from touchbook.streams.deciding import Answer, Answers, Asked
 from touchbook.wiring import Book
 
 RESERVE, CONFIRM, RELEASE = PATHS = tuple(f"/v1/contact:{verb}" for verb in ("reserve", "confirm", "release"))
+JSON = "application/json"
 MOST_TOGETHER = 500
 """Questions that are decided in one look."""
 GATHER_SECONDS = 0.008
@@ -43,14 +46,19 @@ question as for many. Who asks alone waits for nobody."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def routes(book: Book) -> list[Route]:
+def routes(book: Book, rates: Rates = UNLIMITED) -> list[Route]:
+    """`rates` are those of access keys: a call costs as many touchpoints as it asks questions."""
     deciding = Deciding(book)
     doors: list[tuple[str, ASGIApp]] = [
-        (RESERVE, _Reserve(book, deciding)),
+        (RESERVE, _Reserve(book, deciding, rates)),
         (CONFIRM, _Settle(book, deciding, models.ConfirmIn)),
         (RELEASE, _Settle(book, deciding, models.ReleaseIn)),
     ]
     return [Route(path, _Said(door), methods=["POST"]) for path, door in doors]
+
+
+_Call = tuple[Sequence[Asked], asyncio.Future[Answers]]
+"""What was asked, and who waits for the answers."""
 
 
 class Deciding:
@@ -59,7 +67,7 @@ class Deciding:
     def __init__(self, book: Book) -> None:
         self._book = book
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="contact")
-        self._waiting: list[tuple[Sequence[Asked], asyncio.Future[Answers]]] = []
+        self._waiting: list[_Call] = []
         self._task: asyncio.Task[None] | None = None
         self._landing: Landing | None = None
 
@@ -78,31 +86,39 @@ class Deciding:
     async def _decide(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting:
             began = loop.time()
-            calls, questions = self._some()
-            reserve = partial(self._book.contacting.reserve, questions)
-            try:
-                future = await loop.run_in_executor(self._thread, reserve)
-            except Exception as error:  # each is told
-                for _, told in calls:
-                    _end(told, error)
-            else:
-                waiter, landed = self._landing_on(loop).place()
-                waiter.add_done_callback(partial(_tell, calls))
-                future.add_done_callback(landed)
+            calls = self._some()
+            await self._look(loop, calls)
             if len(calls) > 1 and (left := began + GATHER_SECONDS - loop.time()) > 0:
                 await asyncio.sleep(left)
 
-    def _some(self) -> tuple[list[tuple[Sequence[Asked], asyncio.Future[Answers]]], list[Asked]]:
+    async def _look(self, loop: asyncio.AbstractEventLoop, calls: Sequence[_Call]) -> None:
+        """One look for all of these. Where nobody expected that it fails, each call has one of its own: what is wrong
+        with one question is nobody else's."""
+        questions = [one._replace(call=call) for call, (asked, _) in enumerate(calls) for one in asked]
+        try:
+            future = await loop.run_in_executor(self._thread, self._book.contacting.reserve, questions)
+        except Exception as error:
+            if len(calls) == 1 or isinstance(error, TouchbookError):  # each is told
+                for _, told in calls:
+                    _end(told, error)
+                return
+            for call in calls:
+                await self._look(loop, [call])
+        else:
+            waiter, landed = self._landing_on(loop).place()
+            waiter.add_done_callback(partial(_tell, calls))
+            future.add_done_callback(landed)
+
+    def _some(self) -> list[_Call]:
         """Those that came first, as many as fit."""
-        questions: list[Asked] = []
-        taken = 0
+        questions = taken = 0
         for asked, _ in self._waiting:
-            if questions and len(questions) + len(asked) > MOST_TOGETHER:
+            questions += len(asked)
+            if taken and questions > MOST_TOGETHER:
                 break
-            questions.extend(one._replace(call=taken) for one in asked)
             taken += 1
         calls, self._waiting = self._waiting[:taken], self._waiting[taken:]
-        return calls, questions
+        return calls
 
     def _landing_on(self, loop: asyncio.AbstractEventLoop) -> Landing:
         if self._landing is None or self._landing.loop is not loop:
@@ -110,9 +126,7 @@ class Deciding:
         return self._landing
 
 
-def _tell(
-    calls: Sequence[tuple[Sequence[Asked], asyncio.Future[Answers]]], landed: asyncio.Future[Future[Answers]]
-) -> None:
+def _tell(calls: Sequence[_Call], landed: asyncio.Future[Future[Answers]]) -> None:
     """Ends each call with its own answers."""
     future = landed.result()
     error = future.exception()
@@ -146,9 +160,10 @@ class _Said:
 class _Reserve:
     """`POST /v1/contact:reserve`."""
 
-    def __init__(self, book: Book, deciding: Deciding) -> None:
+    def __init__(self, book: Book, deciding: Deciding, rates: Rates) -> None:
         self._book = book
         self._deciding = deciding
+        self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content = await _content(scope, receive)
@@ -157,6 +172,8 @@ class _Reserve:
         source = seen.source
         if many:
             items = _read(models.ReserveManyIn, content).items
+            if seen.key is not None:
+                self._rates.spend(seen.key, len(items))
             asked = [self._asked(one, source, place) for place, one in enumerate(items)]
             good = [one for one in asked if isinstance(one, Asked)]
             answers = iter(await self._deciding.reserve(good) if good else [])
@@ -227,7 +244,11 @@ class _Settle:
 
 
 async def _content(scope: Scope, receive: Receive) -> Any:
-    """The JSON that was sent; who has a place has sent all of it."""
+    """The JSON that was sent; who has a place has sent all of it. Raises `Refused` (415) for what says that it is
+    something else."""
+    stated = header_of(scope, b"content-type")
+    if stated is not None and stated != JSON and media_type_of(stated) != JSON:
+        raise Refused(415, "media_type_unknown", f"expected Content-Type {JSON}, or none")
     return json_of(await read_body(scope, receive, MOST_OF_A_QUESTION, arrived=PLACE in scope))
 
 

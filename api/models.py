@@ -547,7 +547,9 @@ class TimelineItem(Answer):
     late: bool = Field(description="It arrived well after it happened.")
     data: dict[str, Any]
     marks: list[str] = Field(
-        description="What a reader should know about the data, e.g. money_without_currency."
+        description="What a reader should know about the data: money_without_currency, money_currency_unknown, "
+        "money_unreadable or money_negative, where no money was counted; send_without_purpose; traits_left_out; "
+        "low_confidence; and KIND_unreadable for an e-mail or phone in traits that is none."
     )
 
 
@@ -1140,6 +1142,12 @@ class SetAsideOut(Answer, json_schema_extra=_example(_ASIDE)):
     source: str
     received_at: Time
     raw: Any = Field(description="The item as it was sent.")
+    topic: str | None = Field(
+        None,
+        description="The ingress topic it came by; left out, as are the next two, where it came by HTTP.",
+    )
+    partition: int | None = Field(None, description="The partition of that topic.")
+    offset: int | None = Field(None, description="Its offset in that partition.")
 
 
 class SetAsideList(Answer):

@@ -22,7 +22,7 @@ from touchbook.api.openapi import body_of, extra, refusals_of
 from touchbook.api.paths import decoded
 from touchbook.api.problems import problem
 from touchbook.api.seen import seen_of
-from touchbook.errors import JournalUnavailable, Refused, mending
+from touchbook.errors import BrokerUnavailable, JournalUnavailable, Refused, mending
 from touchbook.positions import token_of
 from touchbook.schemas.catalogue import CATALOGUE
 from touchbook.schemas.details import Details
@@ -36,6 +36,7 @@ READY_LAG = 50_000
 """Touchpoints behind the journal from which on reads are too old to be called ready."""
 PROJECTIONS = ("entries", "ledger", "registers", "claims")
 OK = "ok"
+OF_DISKS = ("disk", "database", "No space", "full")
 
 router = APIRouter(tags=["operators"])
 
@@ -49,7 +50,8 @@ async def list_set_aside(
     ] = None,
 ) -> Response:
     """What could not be accepted, newest first, with its reason: an admin sees all, others their own source's. A
-    public key sees nothing: it sits in a web page, and these are other visitors' data."""
+    public key sees nothing: it sits in a web page, and these are other visitors' data. What came by an ingress topic
+    says its `topic`, `partition` and `offset`."""
     key = _key(request)
     if key.public:
         raise Refused(403, "key_public", "expected a server-side key: this one sits in a web page")
@@ -179,7 +181,7 @@ def checks_of(book: Book) -> dict[str, str]:
     if follower.stopped_because is not None or not follower.alive:
         checks["follower"] = "it stands still; the log says why"
     elif follower.failing_because is not None:
-        checks["follower"] = f"its store fails: {mending(follower.failing_because)}"
+        checks["follower"] = f"its store fails: {_remedy(book, follower.failing_because)}"
     if follower.lag > READY_LAG:
         checks["lag"] = f"reads are {follower.lag} touchpoints behind; expected at most {READY_LAG}"
     if book.rebuild_failed is not None:
@@ -220,7 +222,15 @@ def _journal(book: Book) -> str:
     except JournalUnavailable:
         return "it takes nothing; the log says why"
     failing = book.journal.failing()
-    return OK if failing is None else f"it takes nothing: {mending(failing)}"
+    return OK if failing is None else f"it takes nothing: {_remedy(book, failing)}"
+
+
+def _remedy(book: Book, why: str) -> str:
+    """What to do about it. A replica's journal is on Kafka and its follower reads from there, so only words about a
+    disk or a database mean its own. The words are left to the log: they may repeat what they were about."""
+    if book.settings.journal is None or any(word in why for word in OF_DISKS):
+        return mending(why)
+    return str(BrokerUnavailable("the log says why"))
 
 
 def _shown(key: AccessKey) -> dict[str, Any]:

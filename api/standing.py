@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from copy import copy
 from functools import partial
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
@@ -20,7 +22,7 @@ from touchbook.api.customers import PING_SECONDS
 from touchbook.api.openapi import refusals_of
 from touchbook.api.parameters import wrong
 from touchbook.errors import Refused, TouchbookError
-from touchbook.projections.watch import Watch
+from touchbook.projections.watch import OTHERS_MARGIN_MS, Watch
 from touchbook.projections.watched import Change, Listing, Stood
 from touchbook.schemas.times import day_text, rfc3339
 from touchbook.scorecard import ScorecardSet
@@ -47,7 +49,7 @@ async def list_customers(
     ] = "-value",
     limit: Annotated[int, Query(ge=1, le=500, description="Most customers in one answer.")] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=500, description="`next` of an earlier answer, to go on from there.")
+        str | None, Query(max_length=500, description="`next` of an earlier answer to the same question.")
     ] = None,
 ) -> Response:
     """Everybody who has a value of this score today, by it. Of whom too little is known is not listed. `changes_from`
@@ -86,8 +88,8 @@ async def follow_changes(
 ) -> Response:
     """What changes of anybody: `event: change` for each customer whose value or tier of a score, or open matters, are
     others than before; without texts. With both `score` and `matter` a change of either kind comes. An `id:` alone says
-    how far the feed has come. `event: reload` comes first where what is asked for is too long ago (seven days): list
-    everybody anew. A customer who became part of another comes with `gone`."""
+    how far the feed has come. `event: reload` comes first where what is asked for is too long ago (seven days), or
+    later than anything there is: list everybody anew. A customer who became part of another comes with `gone`."""
     book = _book(request)
     if score is not None or tier is not None:
         score = _score(book.scorecards, score)
@@ -116,7 +118,7 @@ class Feed:
             return False, token, ()
         now = self._watch.last(token)  # before: what changes meanwhile comes again rather than never
         changes = self._watch.changes(token, PAGE)
-        if changes is None:
+        if changes is None or _is_ahead(token, now):
             return True, now, ()
         return False, changes[-1].token if changes else now, changes
 
@@ -150,6 +152,14 @@ class Feed:
             return
         finally:
             forget()
+
+
+def _is_ahead(token: str, last: str) -> bool:
+    """Whether a token (salt.seq.milliseconds) is of what has not been yet, as after a backup was restored: what its
+    holder knows is not what there is here. Another replica's clock may be ahead a little."""
+    salt, seq, at = token.split(".")
+    ours, last_seq, reached = last.split(".")
+    return (salt == ours and int(seq) > int(last_seq)) or int(at) > int(reached) + OTHERS_MARGIN_MS
 
 
 def passes(change: Change, score: str | None, tier: str | None, matter: str | None) -> bool:
@@ -198,6 +208,25 @@ def _tier(cards: ScorecardSet, score: str, tier: str | None) -> None:
         raise wrong("tier", f"expected one of {', '.join(tiers)}, the tiers of {score}")
 
 
+def _question(score: str, tier: str | None, order: str) -> str:
+    """What a list is of, short: the same for every page of it, on every replica."""
+    asked = json.dumps([score, tier, order], ensure_ascii=False)
+    return sha256(asked.encode()).hexdigest()[:12]
+
+
+def _place(cursor: str, question: str) -> str:
+    """The place a cursor stands for. Raises `Refused` (400) for one that another question gave: its place means
+    nothing here, and a list that goes on from it would leave people out without saying so."""
+    asked, _, place = cursor.partition(".")
+    if asked != question:
+        raise Refused(
+            400,
+            "cursor_invalid",
+            "cursor: expected `next` of an earlier answer with the same score, tier and order",
+        )
+    return place
+
+
 def _listed(
     watch: Watch,
     score: str,
@@ -207,7 +236,9 @@ def _listed(
     limit: int,
 ) -> dict[str, Any]:
     as_of, since = in_step(watch), watch.last()
-    page: Listing = watch.standing(score, tier, order, cursor, limit)
+    question = _question(score, tier, order)
+    place = None if cursor is None else _place(cursor, question)
+    page: Listing = watch.standing(score, tier, order, place, limit)
     return {
         "items": [
             {
@@ -219,7 +250,7 @@ def _listed(
             }
             for one in page.items
         ],
-        "next": page.next,
+        "next": None if page.next is None else f"{question}.{page.next}",
         "as_of": rfc3339(as_of),
         "changes_from": since,
     }

@@ -56,6 +56,18 @@ Key = Annotated[
 ]
 
 
+def family_named(family: str | None) -> str | None:
+    """A family of types as it was given. Raises WrongUse for a word that is none: nothing would ever pass it."""
+    if family is None:
+        return None
+    from touchbook.schemas.catalogue import CATALOGUE, Plain
+
+    known = sorted({details.family for details in CATALOGUE.values()} | {Plain.family})
+    if family not in known:
+        raise WrongUse(f"--family: expected one of {', '.join(known)}")
+    return family
+
+
 def settings_of(config: Path | None, **given: Any) -> Settings:
     """The settings with what this command line gave on top; None means that it gave nothing."""
     from touchbook.settings import settings_from

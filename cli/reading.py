@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import typer
 
 from touchbook.cli.exits import WrongUse
-from touchbook.cli.options import AsJson, Config, Data, Key, To, day_at, one_place, settings_of
+from touchbook.cli.options import AsJson, Config, Data, Key, To, day_at, family_named, one_place, settings_of
 from touchbook.cli.output import show_json, show_rows
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def timeline(
     """Show what happened with a customer, newest first."""
     query = {
         "channel": channel,
-        "family": family,
+        "family": family_named(family),
         "type": type_,
         "thread": thread,
         "direction": direction,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import sys
 import time
@@ -16,7 +17,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import typer
 
 from touchbook.cli.exits import RefusedByServer, Unreachable, WrongUse
-from touchbook.cli.options import AsJson, Config, Data, Key, To, one_machine, one_place, settings_of
+from touchbook.cli.options import (
+    AsJson,
+    Config,
+    Data,
+    Key,
+    To,
+    family_named,
+    one_machine,
+    one_place,
+    settings_of,
+)
 from touchbook.cli.output import say, show_json, show_line
 
 if TYPE_CHECKING:
@@ -39,6 +50,7 @@ PUBLIC = (
     "late",
 )  # fmt: skip
 """What says nothing of a person: `subject` is a permanent id."""
+EMPTY_QUOTES = re.compile(r"“ ?”|« ?»")
 
 
 class Source(Protocol):
@@ -97,7 +109,7 @@ def tail(
     customer, through restarts of the server. Lines say when, where and what kind, nothing personal without --show-data.
     --json writes one object a line.
     """
-    wanted = {"type": type_, "channel": channel, "family": family, "source": source}
+    wanted = {"type": type_, "channel": channel, "family": family_named(family), "source": source}
     with _source(ref, wanted, since_position, language, data, to, key, config) as found, _quietly_ended():
         for item in found.last(lines):
             _show(item, language, show_data, as_json)
@@ -152,7 +164,8 @@ def _kind(item: Item, language: Language) -> str:
     if item["type"] not in CATALOGUE:
         return ""
     headline, _ = CATALOGUE[item["type"]].display.read({}, language)
-    return " ".join(headline.replace(MISSING, " ").split()).rstrip(" :,·")
+    words = " ".join(headline.replace(MISSING, " ").split())
+    return EMPTY_QUOTES.sub("", words).strip(" :,·")
 
 
 @contextmanager
@@ -185,6 +198,8 @@ def _source(
     settings = settings_of(config, data=data)
     one_machine(settings, "follow a customer on a replica: touchbook tail REF --to URL --key KEY")
     with reading(settings) as book:
+        if after is not None:
+            _reached(book, after)
         if ref is None:
             yield _Everybody(book, wanted, after, language)
         else:
@@ -198,6 +213,16 @@ def _position(token: str) -> int:
         return position_of(token)
     except ValueError:
         raise WrongUse("--since-position: expected a position as publishing or --json gave it") from None
+
+
+def _reached(book: Book, after: int) -> None:
+    """Raises WrongUse for a position that the journal has not reached: waiting for it would look like silence."""
+    from touchbook.positions import token_of
+
+    if after > (head := book.journal.head()):
+        raise WrongUse(
+            f"--since-position: this journal ends at {token_of(head)}; is it one of another journal?"
+        )
 
 
 class _Everybody:

@@ -40,7 +40,7 @@ class Acquaintances:
 
     def __init__(self, customers: Customers, tiring: Tiring) -> None:
         self._customers = customers
-        self._tiring = tiring
+        self.tiring = tiring
         self._tired_by_decisions = not tiring.signals.isdisjoint(DECISIONS)
         self._known: dict[str, Acquaintance] = {}
         self._asked_of: dict[str, set[str]] = {}
@@ -64,7 +64,7 @@ class Acquaintances:
         """How tired of us he is at the end of a day. `look` reads it where that is not known."""
         if one.tired is not None:
             return one.tired.on
-        if self._tiring.cards is None:
+        if self.tiring.cards is None:
             return _never
 
         def on(day: Day) -> str | None:
@@ -97,7 +97,7 @@ class Acquaintances:
         era = self._customers.era
         groups: dict[str, Sequence[Known]] = {}
         who = self._customers.behind(reader, ids, groups)
-        look = Look(reader, who.values(), self._tiring)
+        look = Look(reader, who.values(), self.tiring)
         found = {id: _acquaintance(customer, look) for id, customer in who.items()}
         if keep:
             for id, group in groups.items():

@@ -7,8 +7,6 @@ answer is given once it is.
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,34 +16,42 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
-import orjson
-
-from touchbook.contacting import Candidate, Decision, decide_all, reach
 from touchbook.contacts import ContactRow
-from touchbook.errors import CustomerUnknown, KeyDestroyed, Refused, TouchbookError
-from touchbook.policy import Policies, Policy
-from touchbook.projections.acquaintances import Acquaintance, Acquaintances
-from touchbook.projections.contact_facts import Look, Tiring, facts_by
+from touchbook.errors import KeyDestroyed, Refused, TouchbookError
+from touchbook.policy import Policies
+from touchbook.projections.acquaintances import Acquaintances
+from touchbook.projections.contact_facts import Tiring
 from touchbook.projections.customers import Customers
 from touchbook.projections.stores.port import Reader, ReadProjections
 from touchbook.projections.who import Customer
 from touchbook.recent import Recent
-from touchbook.schemas.times import milliseconds, rfc3339
-from touchbook.schemas.touchpoint import NO_CHANNEL, Identifier, Touchpoint
-from touchbook.sealing import canonical
-from touchbook.streams.admission import is_channel, key_of
+from touchbook.schemas.times import milliseconds
+from touchbook.schemas.touchpoint import Touchpoint
 from touchbook.streams.control import OURS
+from touchbook.streams.deciding import (
+    CONFIRMED,
+    DECISIONS,
+    RELEASED,
+    RESERVED,
+    REUSED,
+    SETTLED,
+    SUBJECT_DIGITS,
+    Answers,
+    Asked,
+    Decided,
+    Deciding,
+    Recorded,
+    ToRecord,
+    key_of_decision,
+    made,
+    recorded_as,
+    to_record,
+)
 from touchbook.streams.journal import Appended, Journal, pending
 from touchbook.timeline import TimelineFilters
 
 REMEMBERED = 20_000
 """Decisions, made last, that are found again without asking anybody."""
-RESERVED, CONFIRMED, RELEASED, DEFERRED, SUPPRESSED = (
-    f"contact_{word}" for word in ("reserved", "confirmed", "released", "deferred", "suppressed")
-)
-DECISIONS = (RESERVED, DEFERRED, SUPPRESSED)
-SETTLED = (CONFIRMED, RELEASED)
-SUBJECT_DIGITS, OWN_DIGITS = 32, 16
 KEPT_MS = 15 * 60_000
 
 
@@ -55,26 +61,6 @@ class Records(Protocol):
     def append(self, touchpoints: Sequence[Touchpoint]) -> Future[list[Appended]]: ...
 
 
-class Asked(NamedTuple):
-    """May this be sent? `subject` is the permanent id behind what the customer was asked for by; `source` who asks.
-    An `id` makes the same question of the same source the same decision, however often it is asked. Only those with the
-    same `call` are weighed against each other; of others the first goes first."""
-
-    subject: str
-    candidate: Candidate
-    source: str
-    id: str | None = None
-    call: int = 0
-
-
-class Answer(NamedTuple):
-    """A decision. `told` is what was recorded of it, in the words of its type."""
-
-    kind: Literal["reserved", "deferred", "suppressed"]
-    id: str
-    told: Mapping[str, Any]
-
-
 class Settled(NamedTuple):
     """What became of a reservation."""
 
@@ -82,7 +68,6 @@ class Settled(NamedTuple):
     state: Literal["confirmed", "released"]
 
 
-Answers = list[Answer | TouchbookError]
 Find = Callable[[Reader, str, str], Mapping[str, Any] | None]
 """The type and the data of the touchpoint with this key, recorded under this subject: (look, subject, key)."""
 
@@ -147,8 +132,7 @@ class Contacting:
         self._unseen: deque[_Taken] = deque()
         self._by_subject: dict[str, dict[str, _Taken]] = {}
         self._remembered: Recent[str, Touchpoint] = Recent(REMEMBERED)
-        self.tiring = Tiring(customers.scorecards)
-        self.acquaintances = Acquaintances(customers, self.tiring)
+        self.acquaintances = Acquaintances(customers, Tiring(customers.scorecards))
         customers.forgets(self._remembered.clear)
 
     @property
@@ -161,14 +145,14 @@ class Contacting:
         with self._lock:
             for touchpoint, position in taken:
                 subject = self._customers.id_named(*touchpoint.subject)
-                self._take(_to_record(subject, touchpoint)).position = position
+                self._take(to_record(subject, touchpoint)).position = position
 
     def reserve(self, asked: Sequence[Asked]) -> Future[Answers]:
         with self._lock:
             now = self._now()
             self._let_go(now)
             with self._customers.reading() as reader:
-                decided = _Deciding(self, reader, self._policies.at(now), now).all(asked)
+                decided = Deciding(self, self.acquaintances, reader, self._policies.at(now), now).all(asked)
             return self._record(decided)
 
     def confirm(self, reservation: str, source: str | None, message_id: str | None) -> Future[Settled]:
@@ -181,15 +165,15 @@ class Contacting:
 
     # Recording
 
-    def _record(self, decided: Sequence[_Decided | TouchbookError]) -> Future[Answers]:
+    def _record(self, decided: Sequence[Decided | TouchbookError]) -> Future[Answers]:
         """Appends what is new, and what may not have been kept when it was first tried."""
         done: Future[Answers] = pending()
-        answers: Answers = [one.answer if isinstance(one, _Decided) else one for one in decided]
-        waits = [one.landing for one in decided if isinstance(one, _Decided) and one.landing is not None]
+        answers: Answers = [one.answer if isinstance(one, Decided) else one for one in decided]
+        waits = [one.landing for one in decided if isinstance(one, Decided) and one.landing is not None]
         new = [
             (place, one.record, one.again)
             for place, one in enumerate(decided)
-            if isinstance(one, _Decided) and one.record is not None
+            if isinstance(one, Decided) and one.record is not None
         ]
         landing = self._append([record for _, record, _ in new]) if new else None
         if landing is not None:
@@ -204,7 +188,7 @@ class Contacting:
         _when_all(waits, done, told)
         return done
 
-    def _append(self, new: Sequence[_ToRecord]) -> Future[list[Appended]]:
+    def _append(self, new: Sequence[ToRecord]) -> Future[list[Appended]]:
         landing = self._records.append([one.touchpoint for one in new])
         taken = [self._take(one) for one in new]
         for one in taken:
@@ -221,7 +205,7 @@ class Contacting:
                 one.position = appended.position
                 one.landing = None
 
-    def _take(self, new: _ToRecord) -> _Taken:
+    def _take(self, new: ToRecord) -> _Taken:
         touchpoint = new.touchpoint
         known = self._by_subject.setdefault(new.subject, {})
         taken = known.get(touchpoint.key)
@@ -259,22 +243,26 @@ class Contacting:
         for id in ids:
             yield from self._by_subject.get(id, {}).values()
 
-    def recorded(self, reader: Reader, subject: str, key: str) -> _Known | None:
+    def lately(self, ids: Iterable[str]) -> list[ContactRow]:
+        """See `Memory`."""
+        return [one.row for one in self.taken_of(ids) if one.row is not None]
+
+    def recorded(self, reader: Reader, subject: str, key: str) -> Recorded | None:
         """A touchpoint of ours by its key."""
         taken = self._by_subject.get(subject, {}).get(key)
         if taken is not None:
-            again = _ToRecord(subject, taken.touchpoint, taken.row) if taken.failed else None
-            return _Known(taken.touchpoint.type, taken.touchpoint.data, taken.landing, again)
+            again = ToRecord(subject, taken.touchpoint, taken.row) if taken.failed else None
+            return Recorded(taken.touchpoint.type, taken.touchpoint.data, taken.landing, again)
         if (touchpoint := self._remembered.get(key)) is not None:
-            return _known(touchpoint)
+            return recorded_as(touchpoint)
         if self._find_all is not None:
-            return None if (touchpoint := self._find_all([key]).get(key)) is None else _known(touchpoint)
+            return None if (touchpoint := self._find_all([key]).get(key)) is None else recorded_as(touchpoint)
         found = self._find(reader, subject, key)
-        return None if found is None else _Known(found["type"], found["data"])
+        return None if found is None else Recorded(found["type"], found["data"])
 
-    def all_recorded(self, reader: Reader, asked: Iterable[tuple[str, str]]) -> dict[str, _Known]:
-        """`recorded` of many: by key those of these (subject, key) that there are."""
-        found: dict[str, _Known] = {}
+    def all_recorded(self, reader: Reader, asked: Iterable[tuple[str, str]]) -> dict[str, Recorded]:
+        """See `Memory`."""
+        found: dict[str, Recorded] = {}
         unknown: list[str] = []
         for subject, key in asked:
             if (
@@ -288,7 +276,7 @@ class Contacting:
             else:
                 unknown.append(key)
         if unknown and self._find_all is not None:
-            found.update((key, _known(one)) for key, one in self._find_all(unknown).items())
+            found.update((key, recorded_as(one)) for key, one in self._find_all(unknown).items())
         return found
 
     @property
@@ -323,7 +311,7 @@ class Contacting:
                 data = {"reservation": reservation, **said}
                 id, channel = f"contact:{reservation}:{state}", known.data["for_channel"]
                 touchpoint = made(type, id, identifier, now, data, channel)
-                waits = [self._append([_to_record(subject, touchpoint)])]
+                waits = [self._append([to_record(subject, touchpoint)])]
             elif landing is not None:
                 waits = [landing]
         _when_all(waits, done, lambda: Settled(reservation, state))
@@ -369,275 +357,6 @@ class Contacting:
 UNKNOWN = Refused(
     404, "reservation_unknown", "expected the id of a reservation as `contact:reserve` answered it"
 )
-REUSED = Refused(409, "id_reused", "id: this id was used before with another question; ask under a new id")
-
-
-class _Known(NamedTuple):
-    """A touchpoint of ours. `landing` where it is not durable yet; `again` where it may not have been kept."""
-
-    type: str
-    data: Mapping[str, Any]
-    landing: Future[list[Appended]] | None = None
-    again: _ToRecord | None = None
-
-
-def _known(touchpoint: Touchpoint) -> _Known:
-    return _Known(touchpoint.type, touchpoint.data)
-
-
-class _ToRecord(NamedTuple):
-    """A touchpoint of ours, and the contact that it is; see `row_of`."""
-
-    subject: str
-    touchpoint: Touchpoint
-    row: ContactRow | None
-
-
-def _to_record(subject: str, touchpoint: Touchpoint) -> _ToRecord:
-    return _ToRecord(subject, touchpoint, row_of(subject, touchpoint))
-
-
-@dataclass(slots=True)
-class _Decided:
-    """An answer, and what is to be recorded before it is given. `again`: perhaps it was already."""
-
-    answer: Answer
-    record: _ToRecord | None = None
-    landing: Future[list[Appended]] | None = None
-    again: bool = False
-
-
-class _Question(NamedTuple):
-    """What was asked, the id that its decision has, and what tells a retry from another question."""
-
-    asked: Asked
-    id: str
-    key: str
-    digest: str
-
-    @staticmethod
-    def of(asked: Asked) -> _Question:
-        id = reservation_of(asked)
-        return _Question(asked, id, key_of_decision(id), digest_of(asked))
-
-
-class _Deciding:
-    """One call's questions, against one look at the projections. All that is read is read once for all of them."""
-
-    def __init__(self, contacting: Contacting, reader: Reader, policy: Policy, now: int) -> None:
-        self._contacting = contacting
-        self._reader = reader
-        self._policy = policy
-        self._now = now
-        self._said_now = rfc3339(now)
-        self._recorded: Mapping[str, _Known] = {}
-        self._contacts: dict[str, list[ContactRow]] = {}
-        self._just_now: dict[str, list[ContactRow]] = {}
-        """What was decided in this look already, by customer."""
-
-    def all(self, asked: Sequence[Asked]) -> list[_Decided | TouchbookError]:
-        who = self._contacting.acquaintances.behind(self._reader, {one.subject for one in asked})
-        questions = [_Question.of(one) for one in asked]
-        ids = [(one.asked.subject, one.key) for one in questions if one.asked.id is not None]
-        self._recorded = self._contacting.all_recorded(self._reader, ids)
-        decided: dict[int, _Decided | TouchbookError] = {}
-        first: dict[str, int] = {}
-        together: dict[tuple[str, int], list[int]] = {}
-        for place, one in enumerate(questions):
-            customer = who.get(one.asked.subject)
-            if customer is None:
-                decided[place] = CustomerUnknown()
-            elif (known := self._recorded.get(one.key)) is not None:
-                decided[place] = _decided_before(one, known)
-            elif first.setdefault(one.id, place) == place:
-                together.setdefault((customer.id, one.asked.call), []).append(place)
-        customers = {id: who[asked[places[0]].subject] for (id, _), places in together.items()}
-        self._read_contacts(customers.values())
-        unread = [one for one in customers.values() if one.tired is None]
-        look = Look(self._reader, unread, self._contacting.tiring)
-        for (id, _), places in together.items():
-            those = self._of(customers[id], look, [questions[place] for place in places])
-            decided.update(zip(places, those, strict=True))
-        for place, one in enumerate(questions):
-            if place not in decided:  # the same id twice in one call
-                before = first[one.id]
-                decided[place] = _decided_above(one, questions[before], decided[before])
-        return [decided[place] for place in range(len(asked))]
-
-    def _read_contacts(self, customers: Iterable[Acquaintance]) -> None:
-        """Of all that are asked about, in one read."""
-        subjects = {subject for customer in customers for subject in customer.subjects}
-        since = self._now - reach(self._policy.contact)
-        for row in self._reader.contacts(subjects, since) if subjects else ():
-            self._contacts.setdefault(row.subject, []).append(row)
-
-    def _of(self, customer: Acquaintance, look: Look, asked: Sequence[_Question]) -> list[_Decided]:
-        """What becomes of the questions about one customer."""
-        lately = [one.row for one in self._contacting.taken_of(customer.ids) if one.row is not None]
-        just_now = self._just_now.setdefault(customer.id, [])
-        facts = facts_by(
-            customer.wishes,
-            self._policy,
-            self._contacting.acquaintances.fatigue(look, customer),
-            [row for subject in customer.subjects for row in self._contacts.get(subject, ())],
-            [*lately, *just_now],
-        )
-        decisions = decide_all([one.asked.candidate for one in asked], facts, self._policy, self._now)
-        decided = [
-            self._made(one, customer.identifiers[one.asked.subject], decision)
-            for one, decision in zip(asked, decisions, strict=True)
-        ]
-        for one in decided:
-            if one.record is not None and one.record.row is not None:
-                just_now.append(one.record.row)
-        return decided
-
-    def _made(self, one: _Question, identifier: Identifier, decision: Decision) -> _Decided:
-        type = f"contact_{decision.kind}"
-        data = told_of(one.asked, one.id, decision, self._said_now, one.digest)
-        subject, candidate = one.asked.subject, one.asked.candidate
-        touchpoint = made(type, f"contact:{one.id}", identifier, self._now, data, candidate.channel, one.key)
-        row = None
-        if decision.kind == "reserved":
-            row = ContactRow(
-                subject, self._now, one.key, decision.kind, one.id, candidate.channel, candidate.purpose,
-                candidate.tags, candidate.campaign, decision.counts, decision.until,
-            )  # fmt: skip
-        return _Decided(answer_of(type, one.id, data), _ToRecord(subject, touchpoint, row))
-
-
-def _decided_before(one: _Question, known: _Known) -> _Decided | TouchbookError:
-    """What was decided under this id."""
-    if known.data.get("asked") != one.digest:
-        return REUSED
-    answer = answer_of(known.type, one.id, known.data)
-    return _Decided(answer, known.again, None if known.again else known.landing, known.again is not None)
-
-
-def _decided_above(
-    one: _Question, above: _Question, decided: _Decided | TouchbookError
-) -> _Decided | TouchbookError:
-    """The same id as that of a question above it in this call."""
-    if above.digest != one.digest:
-        return REUSED
-    return _Decided(decided.answer) if isinstance(decided, _Decided) else decided
-
-
-def reservation_of(asked: Asked) -> str:
-    """The id of a decision: whom it is about, and of the caller's id nothing that can be read."""
-    if asked.id is None:
-        return f"{asked.subject}{secrets.token_hex(OWN_DIGITS // 2)}"
-    own = hashlib.sha256(f"{asked.source}\0{asked.id}".encode()).hexdigest()[:OWN_DIGITS]
-    return f"{asked.subject}{own}"
-
-
-def key_of_decision(id: str) -> str:
-    """The key of its touchpoint."""
-    return key_of(OURS, f"contact:{id}")
-
-
-def digest_of(asked: Asked) -> str:
-    """Tells a retry from another question under the same id."""
-    return hashlib.sha256(spelled_whole(list(asked.candidate[1:]))).hexdigest()[:16]
-
-
-def spelled_whole(payload: Any) -> bytes:
-    """`canonical`, of what holds no fractions: in a tenth of the time."""
-    try:
-        return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # half a surrogate pair, a very large integer
-        return canonical(payload)
-
-
-def told_of(asked: Asked, id: str, decision: Decision, now: str, digest: str) -> dict[str, Any]:
-    """The fields of the decision's touchpoint. `now` is RFC 3339, `digest` that of what was asked."""
-    candidate = asked.candidate
-    told: dict[str, Any] = {
-        "reservation" if decision.kind == "reserved" else "decision": id,
-        "for_channel": candidate.channel,
-        "purpose": candidate.purpose,
-        "tags": list(candidate.tags),
-        "priority": candidate.priority,
-        "counts": decision.counts,
-        "policy": decision.policy,
-        "source": asked.source,
-        "reasons": [reason.to_json() for reason in decision.reasons],
-        "asked": digest,
-        "asked_at": now,
-    }
-    optional = {
-        "campaign": candidate.campaign,
-        "content": candidate.content,
-        "language": candidate.language,
-        "not_after": None if candidate.not_after is None else rfc3339(candidate.not_after),
-    }
-    told |= {name: value for name, value in optional.items() if value is not None}
-    if decision.kind == "reserved":
-        told |= {"holds_until": _said(decision.until, now), "due": list(decision.due)}
-    elif decision.kind == "deferred":
-        told["until"] = _said(decision.until, now)
-    return told
-
-
-def _said(until: int | None, now: str) -> str:
-    return now if until is None else rfc3339(until)
-
-
-def answer_of(type: str, id: str, data: Mapping[str, Any]) -> Answer:
-    kind: Literal["reserved", "deferred", "suppressed"] = (
-        "reserved" if type == RESERVED else "deferred" if type == DEFERRED else "suppressed"
-    )
-    return Answer(kind, id, data)
-
-
-def made(
-    type: str,
-    id: str,
-    subject: Identifier,
-    at: int,
-    data: dict[str, Any],
-    channel: str,
-    key: str | None = None,
-) -> Touchpoint:
-    """A touchpoint of our own, of the channel that was asked for, if it is one that anybody could publish under. `key`
-    is that of its id, where it is known already."""
-    payload = spelled_whole({"type": type, "id": id, "identifiers": [str(subject)], "time": at, "data": data})
-    return Touchpoint(
-        key=key_of(OURS, id) if key is None else key,
-        id=id,
-        source=OURS,
-        type=type,
-        version=1,
-        channel=channel if is_channel(channel) else NO_CHANNEL,
-        subject=subject,
-        identifiers=(subject,),
-        occurred_at=at,
-        received_at=at,
-        data=data,
-        digest=hashlib.sha256(payload).hexdigest(),
-        said_at=at,
-    )
-
-
-def row_of(subject: str, touchpoint: Touchpoint) -> ContactRow | None:
-    """The contact as the projections will show it; None of what was put off or suppressed."""
-    data = touchpoint.data
-    if touchpoint.type not in (RESERVED, *SETTLED):
-        return None
-    reserved = touchpoint.type == RESERVED
-    return ContactRow(
-        subject=subject,
-        occurred_at=touchpoint.occurred_at,
-        key=touchpoint.key,
-        kind=touchpoint.type.removeprefix("contact_"),
-        reservation=data["reservation"],
-        channel=data["for_channel"] if reserved else touchpoint.channel,
-        purpose=data["purpose"] if reserved else None,
-        tags=tuple(data["tags"]) if reserved else (),
-        campaign=data.get("campaign") if reserved else None,
-        counts=data["counts"] if reserved else None,
-        until=milliseconds(data["holds_until"], "holds_until") if reserved else None,
-    )
 
 
 def found_in(journal: Journal, keys: Sequence[str]) -> dict[str, Touchpoint]:

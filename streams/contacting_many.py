@@ -22,17 +22,8 @@ from touchbook.recent import Recent
 from touchbook.schemas.touchpoint import Touchpoint
 from touchbook.settings import Settings
 from touchbook.streams.backends.kafka_decisions import KafkaDecisions, Term
-from touchbook.streams.contacting import (
-    DECISIONS,
-    DEFERRED,
-    RESERVED,
-    SUPPRESSED,
-    Answers,
-    Asked,
-    Contacting,
-    Settled,
-    found_in_entries,
-)
+from touchbook.streams.contacting import Contacting, Settled, found_in_entries
+from touchbook.streams.deciding import DECISIONS, DEFERRED, RESERVED, SUPPRESSED, Answers, Asked
 from touchbook.streams.duty import Duty
 from touchbook.streams.journal import Appended
 from touchbook.timeline import TimelineFilters

@@ -92,7 +92,14 @@ class SetAside:
             "source": self.source,
             "received_at": rfc3339(self.received_at),
             "raw": self.item,
+            **self.place,
         }
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Topic, partition and offset of the record that it was; nothing where it came by a door."""
+        came = self.inherited.get("kafka") or {}
+        return {name: came[name] for name in ("topic", "partition", "offset") if name in came}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ FIND_AT_ONCE = 200
 """Records opened at once when an erasure folds some again."""
 LONGEST_PAUSE = 5.0
 FEW = 10
-GATHER_SECONDS, MOST_SECONDS = 0.03, 0.06
+GATHER_SECONDS, MOST_SECONDS = 0.03, 0.12
 """Where touchpoints come so fast that more than a few were folded at once and others wait already, those may wait for
 so long, see `rest_after`: a step costs much the same for one as for many, and takes the interpreter from those who
 publish. Nobody waits where little comes, and where the follower is behind."""

@@ -36,15 +36,11 @@ def pytest_report_header() -> str | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is imported and collected lives until the end, so looking for garbage among it would find none.
-
-    Nor is it looked through later: a full collection would cost each test that meets one a part of a second.
-    """
+    """What is imported and collected lives until the end, so looking for garbage among it would find none."""
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.freeze()
         gc.enable()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -13,10 +14,11 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from tests.api.serving import Server, track
+from tests.api.serving import Server, problem_of, track
 from touchbook.api import contact
 from touchbook.contacting import Candidate
-from touchbook.streams.contacting import Answer, Answers, Asked
+from touchbook.errors import JournalUnavailable
+from touchbook.streams.deciding import Answer, Answers, Asked
 from touchbook.wiring import Book
 
 POLICY = """
@@ -300,6 +302,72 @@ def test_who_asks_alone_is_decided_at_once_and_those_who_come_thick_and_fast_sha
     assert sum(looks) == 25
     assert looks[3] == 2
     assert len(looks) < 8  # each by himself they would be 24
+
+
+def test_what_is_wrong_with_one_question_is_told_to_who_asked_it_alone() -> None:
+    looks: list[int] = []
+
+    class Stumbles:
+        def reserve(self, asked: Sequence[Asked]) -> Future[Answers]:
+            looks.append(len(asked))
+            if any(one.candidate.id == "c-1" for one in asked):
+                raise KeyError("a bug")
+            told: Future[Answers] = Future()
+            told.set_result([Answer("reserved", one.candidate.id, {}) for one in asked])
+            return told
+
+    async def story() -> list[Any]:
+        deciding = contact.Deciding(cast(Book, SimpleNamespace(contacting=Stumbles())))
+        questions = [Asked("a", Candidate(f"c-{number}", "email", "offer"), "crm") for number in range(4)]
+        told = [deciding.reserve(some) for some in (questions[:1], questions[1:2], questions[2:])]
+        return await asyncio.gather(*told, return_exceptions=True)
+
+    first, second, third = asyncio.run(story())
+    assert [one.id for one in first] == ["c-0"]
+    assert isinstance(second, KeyError)
+    assert [one.id for one in third] == ["c-2", "c-3"]
+    assert looks == [4, 1, 1, 2]
+
+
+def test_what_nobody_is_to_blame_for_is_not_tried_again_for_each() -> None:
+    looks: list[int] = []
+
+    class Closed:
+        def reserve(self, asked: Sequence[Asked]) -> Future[Answers]:
+            looks.append(len(asked))
+            raise JournalUnavailable("it was closed")
+
+    async def story() -> list[Any]:
+        deciding = contact.Deciding(cast(Book, SimpleNamespace(contacting=Closed())))
+        one = Asked("a", Candidate("c", "email", "offer"), "crm")
+        return await asyncio.gather(*(deciding.reserve([one]) for _ in range(3)), return_exceptions=True)
+
+    assert [type(one) for one in asyncio.run(story())] == [JournalUnavailable] * 3
+    assert looks == [3]
+
+
+def test_a_call_costs_a_keys_rate_as_many_as_it_asks(serve: Serve) -> None:
+    server = serve(key_rate=0.01, key_burst=10)
+    assert ask(server, items=[ASKED] * 10).status_code == 200
+    refused = ask(server)
+    assert (refused.status_code, problem_of(refused)["code"]) == (429, "rate_limited")
+    assert ask(server, source="another").json()["code"] == "customer_unknown"
+
+
+@pytest.mark.parametrize("verb", ["reserve", "confirm", "release"])
+def test_what_says_that_it_is_no_json_is_not_read_as_such(server: Server, verb: str) -> None:
+    body = json.dumps(ASKED if verb == "reserve" else {"reservation": "0" * 48}).encode()
+
+    def status(stated: str | None) -> tuple[int, str]:
+        headers = server.as_("channel") | ({} if stated is None else {"Content-Type": stated})
+        answer = server.http.post(f"/v1/contact:{verb}", content=body, headers=headers)
+        return answer.status_code, answer.json().get("code", "decided")
+
+    read = (200, "decided") if verb == "reserve" else (404, "reservation_unknown")
+    for stated in (None, "application/json", "Application/JSON; charset=utf-8"):
+        assert status(stated) == read
+    for stated in ("text/plain", "application/x-www-form-urlencoded", "application/jsonp"):
+        assert status(stated) == (415, "media_type_unknown")
 
 
 def test_an_erasure_takes_his_decisions_along(server: Server) -> None:

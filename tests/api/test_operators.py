@@ -10,11 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.serving import Server, chat, problem_of, track
 from touchbook.api import models
+from touchbook.api.operators import checks_of
 from touchbook.projections.fold import Folder, projection_version
 from touchbook.projections.watch import Watch
 from touchbook.schemas.catalogue import CATALOGUE, Catalogue
 from touchbook.schemas.mapping import Mapping
 from touchbook.schemas.touchpoint import Identifier
+from touchbook.streams.admission import IN_KAFKA
+from touchbook.streams.control import SetAside
 from touchbook.streams.rebuild import rebuild
 
 
@@ -140,6 +143,49 @@ def test_a_server_that_no_longer_follows_is_up_but_not_ready(server: Server) -> 
     assert problem["checks"]["journal"] == "ok"
     assert "stands still" in problem["checks"]["follower"]
     assert server.http.get("/healthz").status_code == 200
+
+
+def test_a_journal_that_fails_names_what_it_lies_on(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = server.book
+    monkeypatch.setattr(book.journal, "failing", lambda: "NoBrokersAvailable")
+    assert "look at its disk" in checks_of(book)["journal"]
+    on_kafka = book.settings.model_copy(update={"journal": "kafka://127.0.0.1:9092"})
+    monkeypatch.setattr(book, "settings", on_kafka)
+    monkeypatch.setattr(book.follower, "failing_because", "kafka timeout")
+    found = checks_of(book)
+    for name in ("journal", "follower"):
+        assert "Kafka" in found[name]
+        assert "disk" not in found[name]
+    monkeypatch.setattr(book.follower, "failing_because", "OperationalError: database or disk is full")
+    assert "disk is full" in checks_of(book)["follower"]
+
+
+def test_an_item_that_came_by_a_topic_says_where_it_lay_there(server: Server) -> None:
+    kept = SetAside(
+        key="0" * 32,
+        reason="data: expected an object",
+        code="data_invalid",
+        source="web-shop",
+        channel=None,
+        route=IN_KAFKA,
+        inherited={
+            "kafka": {"topic": "touchbook.ingress.web-shop", "partition": 2, "offset": 41, "headers": []}
+        },
+        received_at=1_700_000_000_000,
+        raw=b"{}",
+        sent_at=None,
+    )
+    server.book.control.set_aside([kept])
+    server.publish(track(type="trakc"))
+    page = server.get("/v1/set-aside", role="admin").json()
+    models.SetAsideList.model_validate(page, strict=True)
+    by_door, by_topic = page["items"]
+    assert (by_topic["topic"], by_topic["partition"], by_topic["offset"]) == (
+        "touchbook.ingress.web-shop",
+        2,
+        41,
+    )
+    assert not {"topic", "partition", "offset"} & by_door.keys()
 
 
 def test_projections_built_with_other_mappings_are_told(server: Server, tmp_path: Path) -> None:

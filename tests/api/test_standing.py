@@ -120,6 +120,20 @@ def test_pages_of_one_are_the_whole_list(shop: Server, order: str) -> None:
     assert listed(shop, f"score=loyalty&order={order}&limit=1") == whole
 
 
+@pytest.mark.parametrize(
+    "other", ["score=churn_risk", "score=loyalty&order=value", "score=loyalty&tier=loyal"]
+)
+def test_a_cursor_of_another_question_is_refused(shop: Server, other: str) -> None:
+    given = shop.get("/v1/customers?score=loyalty&limit=1", role="read-scores").json()["next"]
+    answer = shop.get(f"/v1/customers?{other}&cursor={given}", role="read-scores")
+    assert answer.status_code == 400
+    problem = problem_of(answer)
+    assert problem["code"] == "cursor_invalid"
+    assert "the same score, tier and order" in problem["message"]
+    on = shop.get(f"/v1/customers?score=loyalty&limit=2&cursor={given}", role="read-scores")
+    assert on.status_code == 200  # how many one takes at once is no part of the question
+
+
 def test_a_tier_lists_those_who_are_in_it(shop: Server) -> None:
     tiers = {item["tier"] for item in listed(shop, "score=loyalty")}
     assert len(tiers) > 1
@@ -289,6 +303,24 @@ def test_a_feed_from_too_long_ago_says_reload_first_and_goes_on(shop: Server) ->
         reload = next(changes)
         shop.publish(*bought("ann", 30))
         assert (reload.kind, reload.id, next(changes).kind) == ("reload", "", "change")
+
+
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        lambda salt, seq, at: f"{salt}.{int(seq) + 1000}.{at}",
+        lambda salt, seq, at: f"{salt}.{seq}.{int(at) + 400 * 24 * HOUR}",
+        lambda salt, seq, at: f"{'0' * 12}.{seq}.{int(at) + 400 * 24 * HOUR}",
+    ],
+    ids=["more changes than there were", "a later day", "a later day of another replica"],
+)
+def test_a_feed_from_the_future_says_reload_first_and_goes_on(shop: Server, ahead: Any) -> None:
+    token = ahead(*shop.book.watch.last().split("."))
+    with following(shop, last=token) as changes:
+        assert next(changes).kind == "reload"
+        shop.publish(*bought("ann", 20))
+        seen(shop)
+        assert next(changes).kind == "change"
 
 
 def test_a_feed_that_lets_nothing_pass_says_how_far_it_has_come(shop: Server) -> None:

@@ -198,6 +198,7 @@ def test_an_explanation_tells_what_one_touchpoint_and_one_signal_would_change(wh
         (("timeline", "user_id:ann", "--direction", "up"), "direction"),
         (("timeline", "user_id:ann", "--language", "tlh"), "language"),
         (("timeline", "user_id:ann", "--limit", "0"), "limit"),
+        (("timeline", "user_id:ann", "--family", "comerce"), "account, commerce, conversation"),
         (("timeline",), "Missing argument"),
     ],
 )

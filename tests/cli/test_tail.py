@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ import pytest
 
 from tests.cli.commands import answer, call, json_file, key_for, lines, listening, run, started
 from tests.cli.conftest import Shop
+from touchbook.cli.tail import _kind
+from touchbook.schemas.catalogue import CATALOGUE
 
 PATIENCE = 60
 SECRET = "my blue door in Lisbon"
@@ -145,6 +148,15 @@ def test_lines_say_when_where_what_kind_and_in_what_words(told_shop: Shop) -> No
     ].startswith("Заказ")
 
 
+def test_words_of_a_kind_are_whole_without_what_was_said() -> None:
+    for language in ("en", "ru"):
+        for type_ in CATALOGUE:
+            words = _kind({"type": type_}, language)
+            assert words, type_
+            assert words == words.strip(" :,·"), type_
+            assert not re.search("“ ?”|« ?»", words), type_
+
+
 # As they come
 
 
@@ -228,6 +240,8 @@ def test_it_goes_on_without_gap_or_double_when_the_server_starts_again(tmp_path:
         (("--data", "none"), 1, "none"),
         (("--data", "none", "--since-position", "12"), 2, "--since-position"),
         (("--data", "none", "--to", "http://127.0.0.1:1"), 2, "--to"),
+        (("--data", "none", "--family", "comerce"), 2, "account, commerce, conversation"),
+        (("user_id:42", "--to", "http://127.0.0.1:1", "--key", "k", "--family", "comerce"), 2, "commerce"),
     ],
 )
 def test_what_cannot_be_followed_says_so(arguments: tuple[str, ...], exit: int, named: str) -> None:
@@ -235,6 +249,16 @@ def test_what_cannot_be_followed_says_so(arguments: tuple[str, ...], exit: int, 
     assert result.exit_code == exit, result.stderr
     assert named in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("ref", [(), ("user_id:42",)])
+def test_a_position_beyond_the_journals_end_is_told_instead_of_waited_for(
+    told_shop: Shop, ref: tuple[str, ...]
+) -> None:
+    last_one = last("--data", told_shop.data, "-n", 1)[0]["position"]
+    result = run("tail", *ref, "--data", told_shop.data, "--since-position", f"{last_one}000", "--no-follow")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert last_one in result.stderr
 
 
 def test_a_key_that_may_not_read_is_refused(told_shop: Shop) -> None:

@@ -27,9 +27,9 @@ from touchbook.errors import NoDecider
 from touchbook.schemas.touchpoint import Identifier
 from touchbook.settings import settings_from
 from touchbook.streams.admission import Item, key_of
-from touchbook.streams.contacting import Asked, reservation_of
 from touchbook.streams.contacting_many import Decided
 from touchbook.streams.control import OURS
+from touchbook.streams.deciding import Asked, reservation_of
 from touchbook.timeline import TimelineFilters
 from touchbook.wiring import Book, now, open_book
 

@@ -22,7 +22,8 @@ from touchbook.projections.contact_facts import FATIGUE, NOT_OF_HIM, Fatigue, Lo
 from touchbook.projections.stores.sqlite import SqliteReader
 from touchbook.scorecard import ScorecardSet
 from touchbook.streams import erasure
-from touchbook.streams.contacting import Answer, Asked, Contacting
+from touchbook.streams.contacting import Contacting
+from touchbook.streams.deciding import Answer, Asked
 from touchbook.wiring import Book
 
 DAYS = (TODAY - 100, TODAY, TODAY + 50)

@@ -27,7 +27,8 @@ from touchbook.schemas.touchpoint import Touchpoint
 from touchbook.sealing import canonical
 from touchbook.settings import Settings
 from touchbook.streams.admission import Item, Publisher
-from touchbook.streams.contacting import SUBJECT_DIGITS, Answer, Asked, Contacting, row_of, spelled_whole
+from touchbook.streams.contacting import Contacting
+from touchbook.streams.deciding import SUBJECT_DIGITS, Answer, Asked, row_of, spelled_whole
 from touchbook.streams.follow import catch_up
 from touchbook.streams.journal import Appended
 from touchbook.wiring import Book, open_book

@@ -156,7 +156,8 @@ def test_poison_is_set_aside_once_with_its_bytes_and_where_it_came_from(book: Bo
     came = kept.inherited["kafka"]
     assert (came["topic"], came["partition"], came["offset"]) == (record.topic, 2, 0)
     assert ("sha256" in came) == (len(record.value or b"") > 256 * 1024)
-    kept.to_json()  # operators can look at it
+    told = kept.to_json()  # operators can look at it
+    assert (told["topic"], told["partition"], told["offset"]) == (record.topic, 2, 0)
     assert book.admission.redrive(kept.key).result(10).outcome == "rejected"
     assert recorded(book) == []
 
