@@ -254,6 +254,9 @@ def test_a_text_that_is_hardly_json_is_read_as_what_it_says_or_refused_whole(doo
 
 
 @MANY
+@example(
+    text=b'{"specversion": "1.0", "id": "e", "source": "shop", "type": "x", "data": {"n": 1.797693134862317e308}}'
+)
 @given(mangled(events().map(lambda event: text_of(event, False))))
 def test_a_single_event_that_is_hardly_one_is_kept_set_aside_or_refused(door: Door, text: bytes) -> None:
     text = sent(text)
@@ -265,7 +268,8 @@ def test_a_single_event_that_is_hardly_one_is_kept_set_aside_or_refused(door: Do
         assert exact_inside(door.data_at(answer.json()["positions"][0])) == exact_inside(data)
     elif answer.status_code == 422:
         door.heard_of_what_was_set_aside()
-        assert (exact(as_event(json.loads(text))), answer.json()["code"]) in door.set_aside
+        event = as_event(json.loads(text, parse_float=number))
+        assert (exact(event), answer.json()["code"]) in door.set_aside
     else:
         assert (door.book.journal.head(), door.book.control.count_set_aside()) == before
 
