@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
@@ -28,13 +28,15 @@ from touchbook.api import (
 from touchbook.api.access import DESK, TABLE, Gate, Named, Row
 from touchbook.api.desk.pages import DeskRoute
 from touchbook.api.edge import Edge, log_no_paths
-from touchbook.api.forwarding import HandedOn
 from touchbook.api.limits import UNLIMITED, Limits, Rates
 from touchbook.api.openapi import Operation, describe
 from touchbook.api.paths import UndecodedPaths
 from touchbook.api.problems import HANDLERS, Failures
 from touchbook.api.staleness import Dated
 from touchbook.wiring import Book
+
+if TYPE_CHECKING:
+    from touchbook.api.forwarding import HandedOn
 
 
 class Application(FastAPI):
@@ -155,6 +157,8 @@ def guard(route: BaseRoute, book: Book, rates: Rates = UNLIMITED) -> HandedOn | 
     rows = {method: row_of(method, route.path) for method in route.methods or ()}
     handed_on = None
     if book.contact_elsewhere is not None and route.path in contact.PATHS:
+        from touchbook.api.forwarding import HandedOn  # only replicas need a client of HTTP
+
         route.app = handed_on = HandedOn(route.app, book.contact_elsewhere, book.settings)
     route.app = Gate(route.app, route.path, rows, book.control, rates)
     if "POST" in rows and route.path in doors.PATHS:

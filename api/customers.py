@@ -17,12 +17,12 @@ from touchbook.api import models
 from touchbook.api.access import CUSTOMER
 from touchbook.api.answers import encoded
 from touchbook.api.bodies import read_model
-from touchbook.api.openapi import body_of, extra, refusals_of
+from touchbook.api.openapi import Described, body_of, extra, refusals_of
 from touchbook.api.parameters import moment
 from touchbook.api.paths import decoded
 from touchbook.api.reads import Asked, answer, changed
 from touchbook.errors import TouchbookError
-from touchbook.schemas.details import Direction, Purpose
+from touchbook.schemas.details import Direction, Family, Purpose
 from touchbook.timeline import TimelineFilters, named
 
 PING_SECONDS = 15
@@ -30,7 +30,7 @@ PING_SECONDS = 15
 PAGE = 200
 """Touchpoints that a stream reads at once."""
 
-router = APIRouter(responses=refusals_of(400, 401, 403, 404, 422))
+router = APIRouter(responses=refusals_of(400, 401, 403, 404, 422), route_class=Described)
 
 
 Ref = Annotated[
@@ -69,7 +69,7 @@ async def polling(
 
 async def filters(
     channel: Annotated[Short, Query(description="Only this channel.")] = None,
-    family: Annotated[Short, Query(description="Only this family of types.")] = None,
+    family: Annotated[Family | None, Query(description="Only this family of types.")] = None,
     type: Annotated[Short, Query(description="Only this type.")] = None,
     thread: Annotated[Short, Query(description="Only this conversation, case or order.")] = None,
     from_: Annotated[Short, Query(alias="from", description="A time, or a day from its beginning.")] = None,

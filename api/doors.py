@@ -41,7 +41,7 @@ from touchbook.schemas.times import milliseconds
 from touchbook.streams.admission import Item, Outcome, Publisher
 from touchbook.streams.control import AccessKey
 from touchbook.streams.metrics import Metrics
-from touchbook.wiring import Book, now
+from touchbook.wiring import Book
 
 INLINE = 16 * 2**10
 """Bodies up to this many bytes are parsed and admitted on the event loop; a larger one would hold up all the others."""
@@ -86,6 +86,10 @@ class Doors:
         self._limits = limits
         self._landing: Landing | None = None
         self._waking = False
+
+    def now(self) -> int:
+        """Milliseconds UTC, by the clock of the book."""
+        return self._book.now()
 
     def routes(self) -> list[Route]:
         doors: list[tuple[str, ASGIApp]] = [
@@ -211,7 +215,7 @@ class SegmentDoor:
         self._call = call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received_at = now()
+        received_at = self._doors.now()
         body = await self._doors.body(scope, receive)
         with self._doors.room(scope, len(body)):
             read = await self._doors.off_loop_if_large(body, _items_or_error)
@@ -239,7 +243,7 @@ class EventsDoor:
         self._doors = doors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received_at = now()
+        received_at = self._doors.now()
         key = self._doors.key(scope, None)
         body = await self._doors.body(scope, receive)
         with self._doors.room(scope, len(body)):

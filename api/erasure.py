@@ -14,13 +14,13 @@ from starlette.routing import BaseRoute
 from touchbook.api import models
 from touchbook.api.answers import json_answer
 from touchbook.api.bodies import read_model
-from touchbook.api.openapi import body_of, extra, refusals_of
+from touchbook.api.openapi import Described, body_of, extra, refusals_of
 from touchbook.api.paths import decoded
 from touchbook.api.seen import seen_of
 from touchbook.streams.receipts import Receipt
 from touchbook.wiring import Book
 
-router = APIRouter(tags=["operators"])
+router = APIRouter(tags=["operators"], route_class=Described)
 
 
 @router.post(

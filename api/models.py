@@ -38,15 +38,21 @@ def _example(*examples: dict[str, Any] | list[Any]) -> dict[str, Any]:
 
 
 class Answer(BaseModel):
-    """An answer has exactly these fields."""
+    """An answer has exactly these fields. Only descriptions and tests ask for it, so a start builds none."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class Question(BaseModel):
+    """A body that is read by its model has exactly these fields."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Open(BaseModel):
-    """Fields besides these are welcome and kept."""
+    """Fields besides these are welcome and kept. Bodies that are so are read by hand."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
 
 # Problems
@@ -246,7 +252,7 @@ class CloudEvent(Open):
 class CloudEventBatch(RootModel[list[CloudEvent]]):
     """Several events; each is judged alone."""
 
-    model_config = ConfigDict(json_schema_extra=_example([_EVENT]))
+    model_config = ConfigDict(defer_build=True, json_schema_extra=_example([_EVENT]))
 
 
 class RejectedItem(
@@ -379,7 +385,7 @@ class Card(Answer):
     version: str
 
 
-class LookupIn(Answer):
+class LookupIn(Question):
     """Whom to look up. In a body, so that no e-mail or phone ever stands in a URL."""
 
     model_config = ConfigDict(
@@ -698,12 +704,12 @@ Ref = Annotated[str, Field(min_length=1, max_length=1000)]
 DayIn = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$", examples=["2026-03-02"])]
 
 
-class RefAt(Answer, json_schema_extra=_example({"ref": "user_id:43", "at": "2026-01-31"})):
+class RefAt(Question, json_schema_extra=_example({"ref": "user_id:43", "at": "2026-01-31"})):
     ref: Ref
     at: DayIn | None = None
 
 
-class BatchGetIn(Answer):
+class BatchGetIn(Question):
     """Which scores of whom; `at` is a UTC day, today where absent."""
 
     model_config = ConfigDict(
@@ -1242,7 +1248,7 @@ class SchemaOut(SchemaSummary):
     samples: list[dict[str, Any]]
 
 
-class EraseIn(Answer):
+class EraseIn(Question):
     """Whom to erase: `ref`, or `type` and `value` where that is an e-mail or a phone number. With an `id` that you drew
     the request can be sent again, whatever has happened since: it stays one erasure."""
 
@@ -1362,7 +1368,7 @@ class ErasureList(Answer):
     next: str | None
 
 
-class KeyIn(Answer):
+class KeyIn(Question):
     """Origins make a publishing key public: a web page may hold it."""
 
     model_config = ConfigDict(
@@ -1457,7 +1463,7 @@ ContactName = Annotated[str, Field(max_length=200, pattern=ID_PATTERN)]
 
 
 class ReserveIn(
-    Answer,
+    Question,
     json_schema_extra=_example(
         {
             "ref": "user_id:42",
@@ -1500,7 +1506,7 @@ class ReserveIn(
 
 
 class ReserveManyIn(
-    Answer,
+    Question,
     json_schema_extra=_example(
         {"items": [{"ref": "user_id:42", "channel": "email", "purpose": "offer", "priority": 5}]}
     ),
@@ -1514,9 +1520,10 @@ class ReserveBody(RootModel[ReserveIn | ReserveManyIn]):
     """One question, or up to 500 in `items`."""
 
     model_config = ConfigDict(
+        defer_build=True,
         json_schema_extra=_example(
             {"ref": "user_id:42", "channel": "email", "purpose": "offer", "id": "spring-42"}
-        )
+        ),
     )
 
 
@@ -1570,11 +1577,11 @@ class ContactDecisions(Answer, json_schema_extra=_example({"items": [_RESERVED]}
 class ContactAnswer(RootModel[ContactDecision | ContactDecisions]):
     """Of one question its decision, of `items` all of them."""
 
-    model_config = ConfigDict(json_schema_extra=_example(_RESERVED))
+    model_config = ConfigDict(defer_build=True, json_schema_extra=_example(_RESERVED))
 
 
 class ConfirmIn(
-    Answer, json_schema_extra=_example({"reservation": f"{_CUSTOMER}9f86d081884c7d65", "message_id": "m-1"})
+    Question, json_schema_extra=_example({"reservation": f"{_CUSTOMER}9f86d081884c7d65", "message_id": "m-1"})
 ):
     """What was reserved went out."""
 
@@ -1583,7 +1590,8 @@ class ConfirmIn(
 
 
 class ReleaseIn(
-    Answer, json_schema_extra=_example({"reservation": f"{_CUSTOMER}9f86d081884c7d65", "reason": "sold out"})
+    Question,
+    json_schema_extra=_example({"reservation": f"{_CUSTOMER}9f86d081884c7d65", "reason": "sold out"}),
 ):
     """What was reserved is not sent after all."""
 

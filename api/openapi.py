@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -36,6 +37,36 @@ SECURITY = {
     "basic": {"type": "http", "scheme": "basic", "description": "An access key as user name, no password."},
 }
 _REF = "#/components/schemas/{model}"
+
+
+class Described(APIRoute):
+    """A route whose `response_model` is met in the description alone. Routes answer bytes, so FastAPI would build, at
+    every start, validators that nobody asks."""
+
+    answer: type[BaseModel] | None
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        response_model: Any = None,
+        status_code: int | None = None,
+        openapi_extra: dict[str, Any] | None = None,
+        **others: Any,
+    ) -> None:
+        self.answer = None if isinstance(response_model, DefaultPlaceholder) else response_model
+        if self.answer is not None:
+            said = {"responses": {str(status_code or 200): _content_of(self.answer)}}
+            openapi_extra = {**(openapi_extra or {}), **said}
+        super().__init__(
+            path,
+            endpoint,
+            response_model=None,
+            status_code=status_code,
+            openapi_extra=openapi_extra,
+            **others,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +109,6 @@ def operation(
     keyless: bool = False,
 ) -> Operation:
     """The description of a hot route."""
-    schema = {"$ref": _REF.format(model=answer.__name__)}
     responses = {str(status): content for status, content in refusals_of(*refusals).items()}
     content: dict[str, Any] = {
         "tags": [tag],
@@ -89,7 +119,7 @@ def operation(
         .replace("{", "")
         .replace("}", ""),
         "responses": {
-            "200": {"description": "OK", "content": {"application/json": {"schema": schema}}},
+            "200": {"description": "OK", **_content_of(answer)},
             **responses,
         },
     }
@@ -117,16 +147,17 @@ def describe(app: FastAPI, operations: Sequence[Operation], keyless: Iterable[st
     schemas = whole.setdefault("components", {}).setdefault("schemas", {})
     used = {model for one in operations for model in one.models} | set(models.BODIES) | {models.Problem}
     # FastAPI drops the nulls of examples, and what is left of them is no valid answer.
-    used |= {
-        route.response_model for route in app.routes if isinstance(route, APIRoute) and route.response_model
-    }
+    used |= {route.answer for route in app.routes if isinstance(route, Described) and route.answer}
     _, found = models_json_schema(
         [(model, "serialization") for model in sorted(used, key=lambda model: model.__name__)],
         ref_template=_REF,
     )
     schemas |= found["$defs"]
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
+    whole["components"]["schemas"] = {
+        name: schemas[name]
+        for name in sorted(schemas)
+        if name not in ("HTTPValidationError", "ValidationError")
+    }
     whole["components"]["securitySchemes"] = SECURITY
     whole["security"] = [{name: []} for name in SECURITY]
     for route in keyless:
@@ -151,6 +182,10 @@ def _problems_for_wrong_parameters(content: dict[str, Any]) -> None:
     wrong = content["responses"].get("422")
     if wrong is not None and "application/json" in wrong.get("content", {}):
         content["responses"]["422"] = refusals_of(422)[422]
+
+
+def _content_of(answer: type[BaseModel]) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": {"$ref": _REF.format(model=answer.__name__)}}}}
 
 
 def _request_body(body: Mapping[str, type[BaseModel]]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
 
-import yaml
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
@@ -18,12 +17,13 @@ from starlette.routing import BaseRoute
 from touchbook.api import models
 from touchbook.api.answers import json_answer
 from touchbook.api.bodies import read_model
-from touchbook.api.openapi import body_of, extra, refusals_of
+from touchbook.api.openapi import Described, body_of, extra, refusals_of
 from touchbook.api.paths import decoded
 from touchbook.api.problems import problem
 from touchbook.api.seen import seen_of
 from touchbook.errors import BrokerUnavailable, JournalUnavailable, Refused, mending
 from touchbook.positions import token_of
+from touchbook.schemas import shipped_yaml
 from touchbook.schemas.catalogue import CATALOGUE
 from touchbook.schemas.details import Details
 from touchbook.schemas.publishing import description_of, schema_of
@@ -38,7 +38,7 @@ PROJECTIONS = ("entries", "ledger", "registers", "claims")
 OK = "ok"
 OF_DISKS = ("disk", "database", "No space", "full")
 
-router = APIRouter(tags=["operators"])
+router = APIRouter(tags=["operators"], route_class=Described)
 
 
 @router.get("/v1/set-aside", response_model=models.SetAsideList, responses=refusals_of(400, 401, 403, 422))
@@ -261,7 +261,7 @@ def _summary(model: type[Details]) -> dict[str, Any]:
 @cache
 def _samples(family: str) -> tuple[Mapping[str, Any], ...]:
     file = files("touchbook.schemas") / "samples" / f"{family}.yaml"
-    return tuple(yaml.safe_load(file.read_text("utf-8")) or ())
+    return tuple(shipped_yaml.read(file.read_text("utf-8")) or ())
 
 
 def _book(request: Request) -> Book:

@@ -17,11 +17,12 @@ from touchbook.api import models
 from touchbook.api.access import CUSTOMER
 from touchbook.api.answers import json_answer
 from touchbook.api.customers import Cursor, Poll, Ref
-from touchbook.api.openapi import refusals_of
+from touchbook.api.openapi import Described, refusals_of
 from touchbook.api.parameters import moment, wrong
 from touchbook.api.reads import Asked, answer
 from touchbook.api.standing import in_step
 from touchbook.ledger import MILLISECONDS_A_DAY
+from touchbook.projections.cursors import asked_before, place_in, question_of
 from touchbook.projections.requests import boundary_of, requests_of
 from touchbook.projections.watch import Watch
 from touchbook.projections.watched import By, TurnState, Waited, WatchedTurn
@@ -31,16 +32,18 @@ from touchbook.wiring import Book
 TURNS = "/v1/metrics/response/turns"
 DAYS = 7
 """How far back is looked where nothing is said."""
-router = APIRouter()
+router = APIRouter(route_class=Described)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The turns asked about: opened from `start` to before `end`, milliseconds UTC."""
+    """The turns asked about: opened from `start` to before `end`, milliseconds UTC. `given` are those two where they
+    were said."""
 
     start: int
     end: int
     by: By
+    given: tuple[int | None, int | None]
 
 
 async def span(
@@ -59,13 +62,13 @@ async def span(
     ] = None,
     by: Annotated[Literal["channel", "team", "agent"], Query(description="Whose rows they are.")] = "channel",
 ) -> Span:
-    end = moment("to", to, end=True)
+    given = moment("from", from_), moment("to", to, end=True)
+    start, end = given
     end = Asked.of(request).now if end is None else end
-    start = moment("from", from_)
     start = max(end - DAYS * MILLISECONDS_A_DAY, EARLIEST) if start is None else start
     if start >= end:
         raise wrong("from", "expected a time before `to`")
-    return Span(start, end, by)
+    return Span(start, end, by, given)
 
 
 Asking = Annotated[Span, Depends(span)]
@@ -132,7 +135,9 @@ async def list_turns(
         Query(description="Only those behind one number of the row."),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=500, description="Most turns in one answer.")] = 50,
-    cursor: Cursor = None,
+    cursor: Annotated[
+        str | None, Query(max_length=500, description="`next` of an earlier answer to the same question.")
+    ] = None,
 ) -> Response:
     """The turns behind a number of GET /v1/metrics/response, oldest first, without texts."""
     listed = partial(_turns, _watch(request), span, of, first, verdict, cursor, limit)
@@ -200,10 +205,12 @@ def _turns(
     limit: int,
 ) -> dict[str, Any]:
     in_step(watch)
+    question = question_of(*span.given, span.by, of, first, state)
+    place = place_in(cursor, question, "from, to, by, of, first and verdict")
     items, following = watch.turns(
-        span.start, span.end, span.by, of, first=first, state=state, cursor=cursor, limit=limit
+        span.start, span.end, span.by, of, first=first, state=state, cursor=place, limit=limit
     )
-    return {"items": [_turn(one) for one in items], "next": following}
+    return {"items": [_turn(one) for one in items], "next": asked_before(question, following)}
 
 
 def _turn(turn: WatchedTurn) -> dict[str, Any]:

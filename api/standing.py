@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from copy import copy
 from functools import partial
-from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
@@ -19,10 +17,11 @@ from starlette.routing import BaseRoute
 from touchbook.api import models
 from touchbook.api.answers import encoded, json_answer
 from touchbook.api.customers import PING_SECONDS
-from touchbook.api.openapi import refusals_of
+from touchbook.api.openapi import Described, refusals_of
 from touchbook.api.parameters import wrong
 from touchbook.errors import Refused, TouchbookError
-from touchbook.projections.watch import OTHERS_MARGIN_MS, Watch
+from touchbook.projections.cursors import asked_before, place_in, question_of
+from touchbook.projections.watch import Watch, is_ahead
 from touchbook.projections.watched import Change, Listing, Stood
 from touchbook.schemas.times import day_text, rfc3339
 from touchbook.scorecard import ScorecardSet
@@ -32,7 +31,7 @@ PAGE = 500
 """Changes that a feed reads at once."""
 COUNTING_SECONDS = 5
 
-router = APIRouter(tags=["recommenders"])
+router = APIRouter(tags=["recommenders"], route_class=Described)
 
 
 @router.get(
@@ -118,7 +117,7 @@ class Feed:
             return False, token, ()
         now = self._watch.last(token)  # before: what changes meanwhile comes again rather than never
         changes = self._watch.changes(token, PAGE)
-        if changes is None or _is_ahead(token, now):
+        if changes is None or is_ahead(token, now):
             return True, now, ()
         return False, changes[-1].token if changes else now, changes
 
@@ -152,14 +151,6 @@ class Feed:
             return
         finally:
             forget()
-
-
-def _is_ahead(token: str, last: str) -> bool:
-    """Whether a token (salt.seq.milliseconds) is of what has not been yet, as after a backup was restored: what its
-    holder knows is not what there is here. Another replica's clock may be ahead a little."""
-    salt, seq, at = token.split(".")
-    ours, last_seq, reached = last.split(".")
-    return (salt == ours and int(seq) > int(last_seq)) or int(at) > int(reached) + OTHERS_MARGIN_MS
 
 
 def passes(change: Change, score: str | None, tier: str | None, matter: str | None) -> bool:
@@ -208,25 +199,6 @@ def _tier(cards: ScorecardSet, score: str, tier: str | None) -> None:
         raise wrong("tier", f"expected one of {', '.join(tiers)}, the tiers of {score}")
 
 
-def _question(score: str, tier: str | None, order: str) -> str:
-    """What a list is of, short: the same for every page of it, on every replica."""
-    asked = json.dumps([score, tier, order], ensure_ascii=False)
-    return sha256(asked.encode()).hexdigest()[:12]
-
-
-def _place(cursor: str, question: str) -> str:
-    """The place a cursor stands for. Raises `Refused` (400) for one that another question gave: its place means
-    nothing here, and a list that goes on from it would leave people out without saying so."""
-    asked, _, place = cursor.partition(".")
-    if asked != question:
-        raise Refused(
-            400,
-            "cursor_invalid",
-            "cursor: expected `next` of an earlier answer with the same score, tier and order",
-        )
-    return place
-
-
 def _listed(
     watch: Watch,
     score: str,
@@ -236,8 +208,8 @@ def _listed(
     limit: int,
 ) -> dict[str, Any]:
     as_of, since = in_step(watch), watch.last()
-    question = _question(score, tier, order)
-    place = None if cursor is None else _place(cursor, question)
+    question = question_of(score, tier, order)
+    place = place_in(cursor, question, "score, tier and order")
     page: Listing = watch.standing(score, tier, order, place, limit)
     return {
         "items": [
@@ -250,7 +222,7 @@ def _listed(
             }
             for one in page.items
         ],
-        "next": None if page.next is None else f"{question}.{page.next}",
+        "next": asked_before(question, page.next),
         "as_of": rfc3339(as_of),
         "changes_from": since,
     }

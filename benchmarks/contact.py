@@ -23,7 +23,7 @@ ASKED = 15_000
 RATE = 1_500
 PUBLISHED_A_SECOND = 100
 CONNECTIONS = 32
-TOGETHER = 100
+SOME, TOGETHER = 10, 100
 GOAL = "≥ 1,500/s, p99 < 20"
 POLICY = """
 policy: 1
@@ -47,12 +47,14 @@ def rows(quick: bool = False) -> Iterator[Row]:
             with a_server(directory / "book", SERVERS_CORE) as served:
                 alone = _reserve(served, reserving, count, None)
                 beside = _beside(served, reserving, publishing, count)
+                some = _beside(served, reserving, publishing, count, SOME)
                 together = _reserve(served, reserving, count, None, TOGETHER)
         finally:
             del os.environ["TOUCHBOOK_POLICY"]
     yield row(f"reserve, two caps, one core, {CONNECTIONS} connections", alone, 1)
     met = beside.rate >= 0.99 * RATE and beside.share(0.99) < 20 and beside.all_answered
     yield row(f"  {RATE:,}/s beside {PUBLISHED_A_SECOND}/s published", beside, 1, "", GOAL, met)
+    yield row(f"  the same, {SOME} customers a call", some, SOME)
     yield row(f"  {TOGETHER} customers a call, 4 connections", together, TOGETHER)
 
 
@@ -65,14 +67,17 @@ def _prepared(directory: Path, touchpoints: int) -> tuple[str, str]:
         return make("channel", "bench", "email")[1], make("publish", "bench-shop", "web")[1]
 
 
-def _beside(served: Served, reserving: str, publishing: str, count: int) -> Answered:
+def _beside(served: Served, reserving: str, publishing: str, count: int, together: int = 1) -> Answered:
     """At a fixed rate, while others publish at theirs."""
-    calls = [_published(number, publishing) for number in range(count * PUBLISHED_A_SECOND // RATE)]
+    calls = [
+        _published(f"{together}-{number}", number, publishing)
+        for number in range(count * PUBLISHED_A_SECOND // RATE)
+    ]
     other = threading.Thread(
         target=load, args=(served, calls), kwargs={"rate": PUBLISHED_A_SECOND, "besides": SERVERS_CORE}
     )
     other.start()
-    answered = _reserve(served, reserving, count, RATE)
+    answered = _reserve(served, reserving, count, RATE, together)
     other.join()
     return answered
 
@@ -82,9 +87,9 @@ def _reserve(served: Served, secret: str, count: int, rate: float | None, togeth
     asked = [_asked(rnd.randrange(CUSTOMERS), f"{rate}-{together}-{number}") for number in range(count)]
     bodies = asked if together == 1 else _in_calls(asked, together)
     calls = [request("POST", "/v1/contact:reserve", secret, json.dumps(body).encode()) for body in bodies]
-    return load(
-        served, calls, connections=CONNECTIONS if together == 1 else 4, rate=rate, besides=SERVERS_CORE
-    )
+    connections = CONNECTIONS if together < TOGETHER else 4
+    due = None if rate is None else rate / together
+    return load(served, calls, connections=connections, rate=due, besides=SERVERS_CORE)
 
 
 def _asked(person: int, id: str) -> dict[str, Any]:
@@ -95,11 +100,11 @@ def _in_calls(asked: list[dict[str, Any]], together: int) -> list[dict[str, Any]
     return [{"items": asked[start : start + together]} for start in range(0, len(asked), together)]
 
 
-def _published(number: int, secret: str) -> bytes:
+def _published(name: str, number: int, secret: str) -> bytes:
     body = {
         "userId": f"u{number % CUSTOMERS}",
         "event": "Product Viewed",
-        "messageId": f"live-{number}",
+        "messageId": f"live-{name}",
         "properties": {"product_id": f"p-{number % 50}"},
     }
     return request("POST", "/v1/track", secret, json.dumps(body).encode())

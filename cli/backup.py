@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from touchbook.cli.exits import Failed, WrongUse
+from touchbook.cli.exits import Failed, WrongUse, remedy_for
 from touchbook.cli.options import AsJson, Config, Data, one_machine, settings_of
 from touchbook.cli.output import say, show_json, show_rows
 from touchbook.errors import StoreUnavailable
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def backup(
-    into: Annotated[Path, typer.Argument(metavar="DIR", help="Where to: an empty directory, or none yet.")],
+    into: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Where to: an empty directory, or none yet, outside of the data."),
+    ],
     keys: Annotated[
         Path | None,
         typer.Option(
@@ -148,9 +151,10 @@ def _repeatable(command: str, into: Path, source: Path) -> Iterator[None]:
             yield
     except StoreUnavailable as error:
         why = _why(error)
-        remedy = f"look at its disk and that of {source} (room, quota, errors), owner and rights"
-        if "full" in why or "No space" in why:
-            remedy = "free space there"
+        remedy = (
+            remedy_for(why)
+            or f"look at its disk and that of {source} (room, quota, errors), owner and rights"
+        )
         raise Failed(
             f"the {command} into {into} is not complete ({why}); {remedy}, and repeat `touchbook {command}` as it was; "
             f"{source} is unchanged"

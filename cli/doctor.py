@@ -45,6 +45,7 @@ PROBED = "touchbook-doctor"
 
 OF_AN_AGENT = "tb_agent_"
 A_BETTER_KEY = "use a key of role channel, which may publish and read, or --no-probe"
+A_NEW_KEY = "`touchbook keys create --role channel` where the server's data is; it may have been revoked"
 
 BUSY = "the server is busy: look at its processor, and at other load on its machine"
 
@@ -174,7 +175,7 @@ def _connect(server: Server) -> Finding:
             lambda: socket.create_connection((parts.hostname or "", port), timeout=10)
         )
     except OSError as error:
-        raise Unreachable(server.address, type(error).__name__) from None
+        raise Unreachable(server.address, error.strerror or type(error).__name__) from None
     connection.close()
     return _hop("connect", seconds, "look at the network, and at what stands before the server")
 
@@ -258,6 +259,9 @@ def _probed(server: Server) -> Iterator[Finding]:
         _, seconds = _timed(lambda: server.get(f"{path}/context", {"purpose": "service"}))
         yield _hop("scores read", seconds, BUSY)
     except RefusedByServer as error:
+        if error.status == 401:
+            yield Finding("key", "fail", "the server does not know it", A_NEW_KEY, exit=REFUSED)
+            return
         if error.status != 403:
             raise
         yield Finding("probe", "warn", f"not followed to its end: {error.said}", A_BETTER_KEY)
@@ -339,9 +343,10 @@ def _directory(settings: Settings, deep: bool) -> Iterator[Finding]:
 def _space(data: Path) -> Finding:
     disk = shutil.disk_usage(data)
     found = f"{_size(disk.free)} free of {_size(disk.total)}"
-    if disk.free >= FREE_BYTES or disk.free >= disk.total * FREE_SHARE:
+    roomy, enough = disk.free >= disk.total * FREE_SHARE, disk.free >= TOO_FEW_BYTES
+    if disk.free >= FREE_BYTES or (roomy and enough):
         return Finding("disk space", "ok", found)
-    status: Literal["warn", "fail"] = "warn" if disk.free >= TOO_FEW_BYTES else "fail"
+    status: Literal["warn", "fail"] = "warn" if roomy or enough else "fail"
     advice = "give it a larger disk: a full one refuses touchpoints, and a rebuild takes the projections' size again"
     return Finding("disk space", status, found, advice)
 
@@ -463,16 +468,12 @@ def _followed(book: Book, server: int | None) -> Iterator[Finding]:
 
 def _sound(data: Path) -> Iterator[Finding]:
     from touchbook.projections.stores.sqlite import serving
-    from touchbook.streams.backends import sqlite, sqlite_control, sqlite_journal, sqlite_keyring
+    from touchbook.streams.backends import sqlite
+    from touchbook.streams.backup import FILES, KEYRING
 
-    files = [
-        data / sqlite_journal.FILE,
-        data / sqlite_keyring.FILE,
-        data / sqlite_control.FILE,
-        serving(data),
-    ]
+    files = [*(data / name for name in (*FILES, KEYRING)), serving(data)]
     for file in files:
-        if file is None:
+        if file is None or not file.exists():
             continue
         wrong = sqlite.quick_check(file)
         check = f"pages of {file.name.partition('-')[0]}"

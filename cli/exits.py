@@ -104,12 +104,27 @@ def message_of(error: Exception) -> str:
         case ValidationError():
             return _settings(error)
         case sqlite3.OperationalError():
-            return f"the data directory cannot be used ({error}); check its disk, its owner and its rights"
+            advice = remedy_for(str(error)) or "check its disk, its owner and its rights"
+            return f"the data directory cannot be used ({error}); {advice}"
         case OSError() if error.strerror:
             where = f" {error.filename}:" if error.filename else ""
-            return f"the operating system refuses:{where} {error.strerror}"
+            advice = remedy_for(error.strerror)
+            return f"the operating system refuses:{where} {error.strerror}{advice and f'; {advice}'}"
     place = _place(error)
     return f"unexpected failure: {type(error).__name__} in {place}; please report this line"
+
+
+def remedy_for(why: str) -> str:
+    """What to do about the words of SQLite or the system; empty where they say nothing that we know."""
+    for words, remedy in (
+        (("full", "No space", "quota"), "free space there"),
+        (("Read-only",), "its file system is mounted read-only: mount it for writing, or name another directory"),
+        (("denied", "not permitted"), "give this user its owner or rights, or name another directory"),
+        (("File exists", "Not a directory"), "a file stands where a directory should; name another directory"),
+    ):  # fmt: skip
+        if any(one in why for one in words):
+            return remedy
+    return ""
 
 
 def _settings(error: ValidationError) -> str:

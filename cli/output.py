@@ -29,9 +29,19 @@ def show_line(*cells: object) -> None:
     typer.echo("\t".join(_cell(cell) for cell in cells).encode())
 
 
-def show_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table on a terminal, plain lines without a header elsewhere."""
+def show_rows(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    title: str | None = None,
+    *,
+    one_of_several: bool = False,
+) -> None:
+    """A table on a terminal, plain lines without a header elsewhere; where it is one of several, its header too, below
+    its title or an empty line, since nothing else would say where it begins."""
     if not sys.stdout.isatty():
+        if one_of_several:
+            show_line(title or "")
+            show_line(*columns)
         for row in rows:
             show_line(*row)
         return

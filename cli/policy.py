@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,8 @@ from touchbook.cli.options import AsJson, Config, Data, JournalAt, ProjectionsAt
 from touchbook.cli.output import progress, say, show_json, show_rows
 
 if TYPE_CHECKING:
-    from touchbook.policy import Cap, Policy
+    from touchbook.calendar import Calendar, Span
+    from touchbook.policy import Cap, Policy, TimeKind
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Try a policy before anybody is treated by it.")
 
@@ -21,17 +23,20 @@ DAYS = 30
 
 
 @app.command()
-def check(file: File, as_json: AsJson = False) -> None:
+def check(file: File, config: Config = None, as_json: AsJson = False) -> None:
     """Read a policy as the server would, and say what it promises and allows.
 
     Ends with 1 where a server would refuse the file, naming line and column.
     """
     from touchbook.errors import PolicyInvalid
     from touchbook.policy_files import load_policies
+    from touchbook.wiring import catalogue_of, scorecards_of, tiers_of_fatigue
 
+    settings = settings_of(config)
     _readable(file)
+    tiers = tiers_of_fatigue(scorecards_of(settings, catalogue_of(settings)))
     try:
-        policies = load_policies(file)
+        policies = load_policies(file, tiers)
     except PolicyInvalid as error:
         wrong = {"file": error.where, "line": error.line, "column": error.column, "expected": error.expected}
         if as_json:
@@ -81,10 +86,10 @@ def simulate(
     from touchbook.ledger import MILLISECONDS_A_DAY, day_of
     from touchbook.policy_files import load_policies
     from touchbook.projections.simulating import simulate as simulated
+    from touchbook.wiring import tiers_of_fatigue
 
     settings = settings_of(config, data=data, journal=journal, projections=projections)
     _readable(file)
-    candidate, live = load_policies(file), load_policies(settings.policy)
     last = day_at(to, "--to")
     first = last - DAYS + 1 if since is None else day_at(since, "--from")
     if first > last:
@@ -92,11 +97,12 @@ def simulate(
     days = first * MILLISECONDS_A_DAY, (last + 1) * MILLISECONDS_A_DAY
     with reading(settings) as book, progress("simulating", "customers") as tell:
         card = book.scorecards.named(by)
+        candidate = load_policies(file, tiers_of_fatigue(book.scorecards))
         caught_up(book)
         now = book.now()
         with book.projections.reading() as reader:
             found = simulated(
-                reader, candidate, live, book.scorecards, card, days, day_of(now), now,
+                reader, candidate, book.policies, book.scorecards, card, days, day_of(now), now,
                 lambda done: tell(done, None, done),
             )  # fmt: skip
     if as_json:
@@ -126,33 +132,41 @@ def _meaning(policy: Policy) -> dict[str, Any]:
 
 
 def _promised(policy: Policy) -> list[tuple[str, str]]:
-    from touchbook.calendar import Calendar
-
-    calendar = policy.calendar
-    found = [
-        (
-            "company's time",
-            f"{calendar.zone}, {'always' if calendar == Calendar(calendar.zone) else 'by its hours and holidays'}",
-        ),
-        ("grace for late arrivals", _span(policy.grace)),
-    ]
+    found = [*_company(policy.calendar), ("grace for late arrivals", _span(policy.grace))]
     if policy.reply is not None:
         for one in policy.reply.targets:
-            about = [*one.channels, *one.purposes] or ["everything else"]
-            hours = "" if one.hours is None else f", asked {_clock(one.hours[0])}-{_clock(one.hours[1])}"
-            found.append(
-                (f"reply: {', '.join(about)}{hours}", f"within {_span(one.within)} ({one.time} time)")
-            )
+            about = "everything else" if one.fits_all else _about(one.channels, one.purposes) or "everything"
+            hours = "" if one.hours is None else f", asked {_hours(one.hours)}"
+            found.append((f"reply: {about}{hours}", f"within {_much(one.within, one.time)}"))
         found.append(("ignored after", _span(policy.reply.ignored_after)))
     found.append(("promises", "watched" if policy.promises else "not watched"))
     if policy.cases is not None:
-        found.append(
-            ("a silent case", f"after {_span(policy.cases.silent_after)} ({policy.cases.time} time)")
-        )
-    if policy.stages is not None:
-        stages = policy.stages
+        found.append(("a silent case", f"after {_much(policy.cases.silent_after, policy.cases.time)}"))
+    if (stages := policy.stages) is not None:
         found.append(("a stuck stage", f"{stages.times} times the usual, {_span(stages.least)} at least"))
+        found.append(("usual in a stage", f"the median of its finished stays, once {stages.known} are known"))
+        found += [(f"usual in {stage} until then", _span(stay)) for stage, stay in stages.usual.items()]
     return found
+
+
+def _company(calendar: Calendar) -> Iterator[tuple[str, str]]:
+    from touchbook.calendar import ALWAYS
+    from touchbook.policy_files import WEEKDAYS
+
+    yield "company's time", calendar.zone
+    if calendar.hours == ALWAYS:
+        yield "working hours", "always"
+    else:
+        alike: dict[str, list[str]] = {}
+        for day, spans in zip(WEEKDAYS, calendar.hours, strict=True):
+            if spans:
+                alike.setdefault(", ".join(map(_hours, spans)), []).append(day)
+        for hours, days in alike.items():
+            yield f"working hours {', '.join(days)}", hours
+    holidays = [str(day) for day in calendar.holidays]
+    holidays += [f"each {month:02}-{day:02}" for month, day in calendar.yearly]
+    if holidays:
+        yield "holidays", ", ".join(holidays)
 
 
 def _allowed(policy: Policy) -> list[tuple[str, str]]:
@@ -167,27 +181,55 @@ def _allowed(policy: Policy) -> list[tuple[str, str]]:
     found += [(f"{purpose} is excused from", ", ".join(rules_)) for purpose, rules_ in rules.bypass.items()]
     uncounted = [purpose for purpose, counts in rules.counts.items() if not counts]
     found.append(("does not count", ", ".join(uncounted) or "nothing"))
-    if rules.quiet is not None:
-        found.append(
-            ("quiet hours", f"{_clock(rules.quiet.start)}-{_clock(rules.quiet.end)}, by the customer's clock")
-        )
-    found += [
-        (f"fatigue {tier}", "deny" if one == "deny" else f"{len(one)} caps more")
-        for tier, one in rules.fatigue.items()
-    ]
+    if (quiet := rules.quiet) is not None:
+        found.append(("quiet hours", f"{_hours((quiet.start, quiet.end))}, by the customer's clock"))
+    for tier, limit in rules.fatigue.items():
+        if limit == "deny":
+            found.append((f"fatigue {tier}", "deny"))
+        else:
+            found += [(f"fatigue {tier}: {cap.name}", _capped(cap)) for cap in limit]
     found += [(f"cap {cap.name}", _capped(cap)) for cap in rules.caps]
-    found += [(f"cadence {one.name}", f"every {_span(one.every)}") for one in rules.cadence]
+    found += [
+        (
+            f"cadence {one.name}",
+            f"{_about(one.channels, one.purposes) or 'everything'}: every {_span(one.every)}",
+        )
+        for one in rules.cadence
+    ]
+    wished = (f"{wish} {'deny' if span is None else _span(span)}" for wish, span in rules.frequency.items())
+    found.append(("wished frequency", ", ".join(wished) or "not kept to"))
+    found.append(("language of the message", "one he understands" if rules.languages else "any"))
     return found
 
 
 def _capped(cap: Cap) -> str:
-    about = ", ".join([*cap.channels, *cap.purposes, *cap.tags]) or "everything that counts"
+    about = _about(cap.channels, cap.purposes, cap.tags) or "everything that counts"
     span = f"in {_span(cap.window)}" if cap.window is not None else f"a {cap.per}"
-    return f"{about}: {'never' if cap.most == 0 else f'{cap.most} {span}'}"
+    soft = "; not where a cadence is due" if cap.soft and cap.most else ""
+    return f"{about}: {'never' if cap.most == 0 else f'{cap.most} {span}'}{soft}"
 
 
-def _span(length: int) -> str:
-    for unit, name in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m")):
+def _about(channels: Sequence[str], purposes: Sequence[str], tags: Sequence[str] = ()) -> str:
+    """Empty where it is about any."""
+    named = (("channel", channels), ("purpose", purposes), ("tag", tags))
+    return ", ".join(f"{kind} {' or '.join(words)}" for kind, words in named if words)
+
+
+def _hours(span: Span) -> str:
+    return f"{_clock(span[0])}-{_clock(span[1])}"
+
+
+def _much(length: int, time: TimeKind) -> str:
+    """A day of working time would be taken for a day at work, which is shorter."""
+    return f"{_span(length, _SHORTER)} of working time" if time == "working" else _span(length)
+
+
+_SHORTER = ((3_600_000, "h"), (60_000, "m"))
+_UNITS = ((86_400_000, "d"), *_SHORTER)
+
+
+def _span(length: int, units: Sequence[tuple[int, str]] = _UNITS) -> str:
+    for unit, name in units:
         if length % unit == 0 and length:
             return f"{length // unit}{name}"
     return f"{length // 1000}s"

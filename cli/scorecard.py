@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -309,23 +310,22 @@ def _show_back_test(found: dict[str, Any]) -> None:
             for place, bar in enumerate(found["after"]["histogram"])
         },
     }
-    show_rows(("value", *sides), [(name, *cells) for name, cells in spread.items()], title=title)
+    show = partial(show_rows, one_of_several=True)
+    show(("value", *sides), [(name, *cells) for name, cells in spread.items()], title=title)
     tiers = list(dict.fromkeys(tier for side in sides for tier in found[side]["tiers"]))
-    show_rows(
-        ("tier", *sides), [(tier, *(found[side]["tiers"].get(tier, 0) for side in sides)) for tier in tiers]
-    )
+    show(("tier", *sides), [(tier, *(found[side]["tiers"].get(tier, 0) for side in sides)) for tier in tiers])
     if found["signals_never_counted"]:
         say(f"nobody has been given these signals yet: {', '.join(found['signals_never_counted'])}")
     if not found["live"]:
         say("there is no live score of this name, so nothing is compared; --against names another")
         return
-    show_rows(
+    show(
         ("from tier", "to tier", "customers"),
         [(move["from"] or "-", move["to"] or "-", move["customers"]) for move in found["moves"]],
     )
-    show_rows(("changed", "customers"), found["changed"].items())
+    show(("changed", "customers"), found["changed"].items())
     for who in ("winners", "losers"):
-        show_rows(
+        show(
             (who, "value", "was", "is", "because"),
             [
                 (

@@ -40,9 +40,6 @@ OTHER_FILES = 256
 ACCEPTORS = 16
 """The event loop takes in one new connection each time it looks at a listening socket. When it is busy it looks but
 some twenty times a second, and who connects then must not wait for minutes: so it is given the socket many times."""
-SELDOM = (20_000, 20, 100)
-"""How much is made before Python looks for cycles among it. What a request makes holds hardly any: to look after every
-700 objects, as Python does by itself, took 7 % of the CPU of single events and 11 % of that of batches."""
 KEEP_ALIVE_SECONDS = 65
 """Longer than the pauses of usual pools of connections, so that it is the client who closes one."""
 HOUSEKEEPING_SECONDS = 24 * 3600
@@ -112,7 +109,6 @@ def serve(
         _stop_on_signals(server)
         _allow_files(settings.max_connections)
         gc.freeze()  # what was loaded stays for good; not looking through it again and again saves 5 to 9 % per event
-        gc.set_threshold(*SELDOM)
         if as_json:
             show_json({"url": running.url})
         say(f"Touchbook listens on {running.url}")

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from decimal import Decimal, localcontext
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -38,14 +38,17 @@ def decay_table(half_life: int) -> tuple[int, ...]:
     """round(2^(-age/half_life) · 10^6) by age in days, half to even; beyond its end (21 half-lives) all is 0.
 
     Within the first half-life each day is a fixed part of the day before (to 50 digits), and every later
-    one is halved exactly, so the one real tie (7 half-lives, 7812.5) is a tie here too.
+    one is halved. 40 binary places of it say on which side of a half it is, and on one it is only once, after 7
+    half-lives (7812.5): everything else is irrational.
     """
     with localcontext() as context:
         context.prec = 50
         first, daily = [Decimal(MILLION)], Decimal(2) ** (Decimal(-1) / half_life)
         while len(first) < half_life:
             first.append(first[-1] * daily)
-        table = [int((v / 2**n).to_integral_value(ROUND_HALF_EVEN)) for n in range(21) for v in first]
+        places = [int(v * 2**40) for v in first]
+    table = [(v + (1 << n + 39)) >> n + 40 for n in range(21) for v in places]
+    table[7 * half_life] = 7812
     while not table[-1]:
         table.pop()
     return tuple(table)

@@ -12,16 +12,20 @@ from typing import NoReturn
 import yaml
 
 from touchbook.errors import ScorecardInvalid
+from touchbook.schemas import shipped_yaml
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9_]*)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _STRING = "tag:yaml.org,2002:str"
 
 
-def parsed(where: str, text: str, invalid: type[ScorecardInvalid] = ScorecardInvalid) -> Entry:
-    """The one mapping a file holds. `where` is what errors call the file, `invalid` what they are."""
+def parsed(
+    where: str, text: str, invalid: type[ScorecardInvalid] = ScorecardInvalid, *, shipped: bool = False
+) -> Entry:
+    """The one mapping a file holds. `where` is what errors call the file, `invalid` what they are; `shipped` says that
+    the file is one of ours."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=shipped_yaml.LOADER if shipped else yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -96,7 +100,7 @@ class Entry:
     def whole(self, key: str, meaning: str, least: int, most: int) -> int:
         """A whole number within limits."""
         node = self.need(key, meaning)
-        plain = isinstance(node, yaml.ScalarNode) and node.style is None and _WHOLE.fullmatch(node.value)
+        plain = isinstance(node, yaml.ScalarNode) and not node.style and _WHOLE.fullmatch(node.value)
         if not plain or not least <= int(node.value) <= most:
             self.fail(f"{self.what}: `{key}` must be a whole number from {least} to {most}: {meaning}", key)
         return int(node.value)

@@ -39,6 +39,10 @@ class Target:
     purposes: tuple[str, ...] = ()
     hours: Span | None = None
 
+    @property
+    def fits_all(self) -> bool:
+        return not self.channels and not self.purposes and self.hours is None
+
     def fits(self, channel: str, purpose: str | None, minute: int) -> bool:
         return (
             (not self.channels or channel in self.channels)

@@ -57,31 +57,35 @@ Word = TypeVar("Word", bound=str)
 Read = TypeVar("Read")
 
 
-def load_policies(path: Path | None = None) -> Policies:
-    """The policy of a file; None: the one that ships with us. Raises `PolicyInvalid`, also for a file that cannot be
-    read."""
+def load_policies(path: Path | None = None, tiers: Collection[str] | None = None) -> Policies:
+    """The policy of a file; None: the one that ships with us. `tiers` are those of fatigue, where they are known: a
+    file may name no others. Raises `PolicyInvalid`, also for a file that cannot be read."""
     if path is None:
         shipped = resources.files("touchbook") / "policies" / STANDARD
-        return read_policies(STANDARD, shipped.read_text("utf-8"))
+        return _read(STANDARD, shipped.read_text("utf-8"), shipped=True)
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError:
         raise PolicyInvalid(path.name, 1, "the file must be UTF-8") from None
     except OSError as error:
         raise PolicyInvalid(str(path), 1, f"the file cannot be read: {error.strerror}") from None
-    return read_policies(path.name, text)
+    return read_policies(path.name, text, tiers)
 
 
-def read_policies(where: str, text: str) -> Policies:
+def read_policies(where: str, text: str, tiers: Collection[str] | None = None) -> Policies:
     """The same from its text; errors call the file `where`."""
-    file = parsed(where, text, PolicyInvalid)
+    return _read(where, text, tiers)
+
+
+def _read(where: str, text: str, tiers: Collection[str] | None = None, *, shipped: bool = False) -> Policies:
+    file = parsed(where, text, PolicyInvalid, shipped=shipped)
     file.only("policy", "versions")
     file.whole("policy", "the format of the file", FORMAT, FORMAT)
     versions: list[Policy] = []
     for entry in file.entries(
         "versions", "each with a `version` and the day it is in force `from`", "a version"
     ):
-        policy = _version(entry)
+        policy = _version(entry, tiers)
         if versions and policy.since <= versions[-1].since:
             entry.fail("versions follow one another: `from` must be later than that of the one above", "from")
         if policy.version in {one.version for one in versions}:
@@ -90,7 +94,7 @@ def read_policies(where: str, text: str) -> Policies:
     return Policies(tuple(versions))
 
 
-def _version(entry: Entry) -> Policy:
+def _version(entry: Entry, tiers: Collection[str] | None) -> Policy:
     name = entry.text("version", "its name, which verdicts and decisions tell")
     entry.what = f"version {name!r}"
     if len(name) > 100:
@@ -109,7 +113,12 @@ def _version(entry: Entry) -> Policy:
         promises=_flag(entry, "promises", "whether promises are watched", False),
         cases=_part(entry, "cases", "how long a case may be silent", _cases),
         stages=_part(entry, "stages", "when a stage is stuck", _stages),
-        contact=_part(entry, "contact", "when and how often a customer may be spoken to", _contact)
+        contact=_part(
+            entry,
+            "contact",
+            "when and how often a customer may be spoken to",
+            lambda contact: _contact(contact, tiers),
+        )
         or Contacts(),
     )
 
@@ -207,10 +216,12 @@ def _reply(entry: Entry) -> Reply:
     ignored = _duration(
         entry, "ignored_after", "from when on no reply is expected any more", 72 * HOUR, MINUTE
     )
-    targets = tuple(
-        _target(one, ignored) for one in entry.entries("targets", "the first that fits is taken", "a target")
-    )
-    return Reply(targets, ignored)
+    targets: list[Target] = []
+    for one in entry.entries("targets", "the first that fits is taken", "a target"):
+        if targets and targets[-1].fits_all:
+            one.fail("a target that never applies, as the one above it fits everything: put that one last")
+        targets.append(_target(one, ignored))
+    return Reply(tuple(targets), ignored)
 
 
 def _target(entry: Entry, ignored: int) -> Target:
@@ -261,7 +272,7 @@ def _stages(entry: Entry) -> Stages:
 # When and how often
 
 
-def _contact(entry: Entry) -> Contacts:
+def _contact(entry: Entry, tiers: Collection[str] | None) -> Contacts:
     entry.only(
         "hold", "consent", "bypass", "counts", "quiet", "fatigue", "caps", "frequency", "languages", "cadence"
     )
@@ -274,9 +285,9 @@ def _contact(entry: Entry) -> Contacts:
             entry, "counts", lambda one, key: _flag(one, key, "whether it counts"), plain.counts
         ),
         quiet=None if _is_null(entry, "quiet") else _part(entry, "quiet", "`from` and `to`", _quiet),
-        fatigue=_fatigues(entry) if "fatigue" in entry else plain.fatigue,
+        fatigue=_fatigues(entry, tiers) if "fatigue" in entry else plain.fatigue,
         caps=_caps(entry),
-        frequency=_frequency(entry) if "frequency" in entry else plain.frequency,
+        frequency={**plain.frequency, **(_frequency(entry) if "frequency" in entry else {})},
         languages=_languages(entry),
         cadence=_named(entry, "cadence", "a cadence", _cadence),
     )
@@ -299,8 +310,10 @@ def _quiet(entry: Entry) -> Quiet:
     return quiet
 
 
-def _fatigues(entry: Entry) -> dict[str, Fatigue]:
+def _fatigues(entry: Entry, known: Collection[str] | None) -> dict[str, Fatigue]:
     tiers = entry.entry("fatigue", "by tier `deny`, or caps")
+    if known is not None:
+        tiers.only(*known)
     return {tier: _fatigue(tiers, tier) for tier in tiers.nodes}
 
 
@@ -416,8 +429,8 @@ def _one_of(
 ) -> Word:
     if key not in entry and otherwise is not None:
         return otherwise
-    text = entry.text(key, meaning)
-    found = next((word for word in words if word == text), None)
+    entry.need(key, meaning)
+    found = next((word for word in words if entry.is_word(key) and word == entry.nodes[key].value), None)
     if found is None:
         entry.fail(f"{entry.what}: `{key}` must be {' or '.join(words)}: {meaning}", key)
     return found

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +42,40 @@ def load_scorecards(
     With `known_signals` a signal that is none of them, nor of a family (`interest:tea`), is refused too. Raises
     `ScorecardInvalid`.
     """
-    folder = directory or resources.files("touchbook") / "scorecards"
-    texts = {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".yaml")}
-    return read_scorecards(texts, known_signals)
+    if directory is None:
+        return ScorecardSet(_shipped(None if known_signals is None else frozenset(known_signals)))
+    return _read(_texts(directory), known_signals)
 
 
 def read_scorecards(texts: Mapping[str, str], known_signals: Collection[str] | None = None) -> ScorecardSet:
     """The same from file names and their texts; errors call the files by these names."""
+    return _read(texts, known_signals)
+
+
+def _read(
+    texts: Mapping[str, str], known_signals: Collection[str] | None, shipped: bool = False
+) -> ScorecardSet:
     known = None if known_signals is None else frozenset(known_signals)
-    groups = _groups(texts[GROUPS_FILE], known) if GROUPS_FILE in texts else {}
+    groups = {}
+    if GROUPS_FILE in texts:
+        groups = _groups(parsed(GROUPS_FILE, texts[GROUPS_FILE], shipped=shipped), known)
     names = sorted(name for name in texts if name != GROUPS_FILE)
-    cards = [_Reader(name, parsed(name, texts[name]), groups, known).card() for name in names]
+    cards = [
+        _Reader(name, parsed(name, texts[name], shipped=shipped), groups, known).card() for name in names
+    ]
     return ScorecardSet({card.name: card for card in cards})
 
 
-def _groups(text: str, known: frozenset[str] | None) -> dict[str, tuple[str, ...]]:
-    file = parsed(GROUPS_FILE, text)
+@lru_cache(maxsize=8)
+def _shipped(known_signals: frozenset[str] | None) -> ScorecardSet:
+    return _read(_texts(resources.files("touchbook") / "scorecards"), known_signals, shipped=True)
+
+
+def _texts(folder: Traversable) -> dict[str, str]:
+    return {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".yaml")}
+
+
+def _groups(file: Entry, known: frozenset[str] | None) -> dict[str, tuple[str, ...]]:
     groups = {}
     for name in file.names():
         entry = file.entry(name, "a group of signals", f"group {name!r}")

@@ -130,7 +130,7 @@ class Marking:
 
     def __init__(self, cards: ScorecardSet) -> None:
         self.names = sorted(cards)
-        self._signals = cards.signals
+        self.signals = cards.signals
         self._cards = list[tuple[Scorecard, bool, list[str], int, int]]()
         self._base = list[int]()
         self._limited = list[tuple[int, Part]]()
@@ -163,10 +163,10 @@ class Marking:
         found: Counted = {}
         if len(ledgers) == 1:
             for signal, day, count, total in ledgers[0]:
-                if signal in self._signals:
+                if signal in self.signals:
                     found.setdefault(signal, []).append((day, count, total))
         else:
-            for (signal, day), (count, total) in _merged_of(ledgers, self._signals).items():
+            for (signal, day), (count, total) in _merged_of(ledgers, self.signals).items():
                 found.setdefault(signal, []).append((day, count, total))
         return {signal: sorted(rows) for signal, rows in sorted(found.items())}
 

@@ -5,8 +5,9 @@ stages stuck. Each is reached once, when its grace has passed; what was known th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -68,10 +69,27 @@ def next_moment(
     settings: Iterable[Setting],
     stays: Mapping[str, Usual],
     policies: Policies,
+    moment_of: Callable[[Turn], int | None] | None = None,
 ) -> int | None:
-    """When the first verdict that was not recorded before is to be said; may be past."""
-    _, moment = due_verdicts("", turns, messages, settings, stays, policies, BEFORE)
-    return moment
+    """When the first verdict that was not recorded before is to be said; may be past. `moment_of` tells what
+    `reply_moment` does, where that is remembered."""
+    known = _Known.of(settings)
+    told = partial(reply_moment, policies=policies) if moment_of is None else moment_of
+    moments = [told(turn) for turn in turns if not _is_judged(turn, known)]
+    others = [
+        *_on_promises("", known, policies),
+        *_on_cases("", messages, known, policies),
+        *_on_stages("", known, stays, policies),
+    ]
+    moments += [verdict.known_at for verdict in others]
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def reply_moment(turn: Turn, policies: Policies) -> int | None:
+    """When a verdict on a turn is to be said, if nothing more is heard in it; None where no target fits."""
+    policy = policies.at(turn.opened_at)
+    owed = policy.owed(turn.channel, turn.purpose, turn.opened_at)
+    return None if owed is None else _judged(turn, owed, policy)[1] + policy.grace
 
 
 def verdict_on(turn: Turn, policy: Policy, now: int) -> ReplyVerdict | None:
@@ -141,11 +159,14 @@ class _Known:
 # Requests
 
 
+def _is_judged(turn: Turn, known: _Known) -> bool:
+    """Already, where a verdict is on any of its messages: late facts may have given it another opening."""
+    return any(("verdict", key) in known.by_name for key in turn.customer_keys)
+
+
 def _on_requests(turns: Iterable[Turn], known: _Known, policies: Policies) -> Iterator[Verdict]:
-    """A turn is judged already where a verdict is on any of its messages: late facts may have given it another
-    opening."""
     for turn in turns:
-        if any(known.get("verdict", key) is not None for key in turn.customer_keys):
+        if _is_judged(turn, known):
             continue
         policy = policies.at(turn.opened_at)
         owed = policy.owed(turn.channel, turn.purpose, turn.opened_at)

@@ -14,6 +14,7 @@ from touchbook.errors import RebuildRunning
 from touchbook.identity import IdentityRules
 from touchbook.policy import Policies
 from touchbook.policy_files import load_policies
+from touchbook.projections.contact_facts import FATIGUE
 from touchbook.projections.customers import Customers
 from touchbook.projections.fold import Folder, projection_version
 from touchbook.projections.overview import Overview
@@ -229,6 +230,15 @@ def scorecards_of(settings: Settings, catalogue: Catalogue) -> ScorecardSet:
     return load_scorecards(settings.scorecards, catalogue.signals)
 
 
+def policies_of(settings: Settings, scorecards: ScorecardSet) -> Policies:
+    return load_policies(settings.policy, tiers_of_fatigue(scorecards))
+
+
+def tiers_of_fatigue(scorecards: ScorecardSet) -> list[str] | None:
+    """Those that a policy may name; None where nothing says how tired anybody is."""
+    return [tier for tier, _ in scorecards[FATIGUE].tiers] if FATIGUE in scorecards else None
+
+
 def open_book(settings: Settings, *, read_only: bool = False, clock: Callable[[], int] = now) -> Book:
     """Opens a data directory, making it on first use. `read_only` opens an existing one beside a running server: it
     can be read and rebuilt, not appended to. With a journal on Kafka it is a replica, and the directory its own store.
@@ -244,7 +254,7 @@ def open_book(settings: Settings, *, read_only: bool = False, clock: Callable[[]
         return open_replica(settings, clock)
     catalogue = catalogue_of(settings)
     scorecards = scorecards_of(settings, catalogue)
-    policies = load_policies(settings.policy)
+    policies = policies_of(settings, scorecards)
     data, metrics = settings.data, Metrics()
     make_directory(data)
     keyring = SqliteKeyring.at(

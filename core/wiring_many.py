@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from touchbook.errors import BuildOfAnother, SettingUnfit
 from touchbook.ledger import Day
 from touchbook.policy import Policies
-from touchbook.policy_files import load_policies
 from touchbook.projections.customers import Customers
 from touchbook.projections.fold import Folder, projection_version
 from touchbook.projections.overview import Overview
@@ -54,7 +53,7 @@ from touchbook.streams.metrics import Metrics
 from touchbook.streams.replica_follower import ReplicaFollower
 from touchbook.streams.scores_topic import ScoresTopic
 from touchbook.streams.worker_metrics import WorkerMetrics
-from touchbook.wiring import Book, catalogue_of, now, scorecards_of
+from touchbook.wiring import Book, catalogue_of, now, policies_of, scorecards_of
 
 if TYPE_CHECKING:
     from touchbook.streams.faust_worker import WorkerParts
@@ -151,7 +150,7 @@ def open_replica(settings: Settings, clock: Callable[[], int] = now) -> Book:
         metrics = Metrics()
         catalogue = joined.catalogue
         scorecards = scorecards_of(settings, catalogue)
-        policies = load_policies(settings.policy)
+        policies = policies_of(settings, scorecards)
         joined.serving()
         journal = KafkaJournal.at(
             joined.place,

@@ -1,10 +1,11 @@
-"""Places in a timeline as outsiders hold them: opaque, and refused where they are not ours."""
+"""Places in lists as outsiders hold them: opaque, and refused where they are not ours."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
+from hashlib import sha256
 from typing import Any
 
 from touchbook.errors import Refused
@@ -37,6 +38,30 @@ def stamp_of(cursor: str) -> Stamp:
         case [int(at), str(key)] if abs(at) < 2**62 and re.fullmatch("[0-9a-f]{32}", key):
             return at, key
     raise Refused(400, "cursor_invalid", "cursor: expected a value that an earlier answer gave")
+
+
+def question_of(*asked: str | int | bool | None) -> str:
+    """What a list is of, short: the same for every page of it, on every replica."""
+    return sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()[:12]
+
+
+def asked_before(question: str, place: str | None) -> str | None:
+    """A page's `next`, which only the same question takes back."""
+    return None if place is None else f"{question}.{place}"
+
+
+def place_in(cursor: str | None, question: str, same: str) -> str | None:
+    """The place a cursor of `asked_before` stands for. Raises `Refused` (400) for one that another question gave: its
+    place means nothing here, and a list that goes on from it would leave out what lies before it without saying so.
+    `same` names what has to be as it was."""
+    if cursor is None:
+        return None
+    asked, _, place = cursor.partition(".")
+    if asked != question:
+        raise Refused(
+            400, "cursor_invalid", f"cursor: expected `next` of an earlier answer with the same {same}"
+        )
+    return place
 
 
 def stream_token(places: Places, members: str) -> str:

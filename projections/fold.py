@@ -23,7 +23,7 @@ from touchbook.timeline import ERASED, UNREADABLE, Entry
 
 log = logging.getLogger(__name__)
 
-PROJECTION_VERSION = 4
+PROJECTION_VERSION = 5
 """Bumped by hand whenever the fold gives other rows for the same journal, or a table changes its shape."""
 
 
@@ -181,8 +181,8 @@ _PLAIN = frozenset({str, int, float, bool})
 
 
 def _shown(details: Details, data: dict[str, Any]) -> dict[str, Any]:
-    """What the fields say beyond the data: `{name: value for name, value in details.model_dump(mode="json",
-    exclude_none=True).items() if data.get(name) != value}`.
+    """What the fields say beyond the data: those of `details.model_dump(mode="json", exclude_none=True)` that are not
+    the same in the data, to the type: 1200.0 reads otherwise than 1200.
 
     Nearly every field holds nothing, or the very object that stands in the data; only what is no plain value, and does
     not, is worth a dump of all.
@@ -195,14 +195,18 @@ def _shown(details: Details, data: dict[str, Any]) -> dict[str, Any]:
                 continue
             if type(value) not in _PLAIN:
                 return _shown_of_all(details, data)
-            if value != said:
+            if value != said or type(value) is not type(said):
                 shown[name] = value
     return shown
 
 
 def _shown_of_all(details: Details, data: dict[str, Any]) -> dict[str, Any]:
-    fields = details.model_dump(mode="json", exclude_none=True)
-    return {name: value for name, value in fields.items() if data.get(name) != value}
+    shown: dict[str, Any] = {}
+    for name, value in details.model_dump(mode="json", exclude_none=True).items():
+        said = data.get(name)
+        if value != said or type(value) is not type(said):
+            shown[name] = value
+    return shown
 
 
 def _placeholder(record: Record, type: str) -> Entry:

@@ -2,8 +2,9 @@
 which requests would have been in target, late or ignored, beside the policy that was in force.
 
 Nothing is recorded. Each customer's messages are decided one after the other, so what one policy lets through counts
-for the next message under that policy alone. Two things are taken as they stand today, since nobody keeps them for past
-days: consents and preferences; and a customer is as tired as the messages made him that were really sent.
+for the next message under that policy alone. The policy that was in force decides what it decided. Two things are taken
+as they stand today, since nobody keeps them for past days: consents and preferences; and a customer is as tired as the
+messages made him that were really sent.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
-from touchbook.contacting import Candidate, Contacted, Decision, contacted, decide, reach
+from touchbook.contacting import EVER, Candidate, Contacted, Decision, contacted, decide, reach
 from touchbook.contacts import ContactRow
 from touchbook.ledger import Day
 from touchbook.policy import Policies
@@ -21,14 +23,14 @@ from touchbook.projections.backtest import PAGE, people_in
 from touchbook.projections.contact_facts import Fatigue, facts_of
 from touchbook.projections.stores.port import Known, Reader
 from touchbook.schemas.details import Purpose
-from touchbook.schemas.times import rfc3339
+from touchbook.schemas.times import milliseconds, rfc3339
 from touchbook.scorecard import Scorecard, ScorecardSet
 from touchbook.scoring import score_stored
-from touchbook.timeline import TimelineFilters
+from touchbook.timeline import Entry, TimelineFilters
 from touchbook.turns import Turn, turns_of
 from touchbook.verdicts import verdict_on
 
-NOT_SENT = ("contact_deferred", "contact_suppressed")
+DECISIONS = ("contact_reserved", "contact_deferred", "contact_suppressed")
 PURPOSES = frozenset(get_args(Purpose))
 SHOWN = 10
 """Customers that are shown, of whom the two policies would have made the most different things."""
@@ -38,10 +40,18 @@ SIDES: tuple[Side, Side] = ("candidate", "live")
 
 
 class Wanted(NamedTuple):
-    """A message that somebody sent or asked to send, at `at`."""
+    """A message that somebody sent, or asked to send at `at`.
+
+    `sent_at`     when it went out
+    `held_until`  of a reservation that came to nothing, when it was released or ran out
+    `deferred`    it was put off, so whoever wanted it still asked again
+    """
 
     at: int
     candidate: Candidate
+    sent_at: int | None = None
+    held_until: int | None = None
+    deferred: bool = False
 
 
 @dataclass(slots=True)
@@ -141,32 +151,24 @@ def _everybody(reader: Reader) -> Iterator[tuple[str, list[Known]]]:
 
 
 def _wanted(reader: Reader, who: _Someone, days: tuple[int, int]) -> tuple[list[Wanted], int]:
-    """What was sent or reserved, and what was asked for and not sent; and how many messages said no purpose, so that
-    nobody can decide about them."""
-    rows = [row for row in reader.contacts(who.subjects, days[0]) if days[0] <= row.occurred_at < days[1]]
-    reserved = {row.reservation for row in rows if row.kind == "reserved"}
-    asked = [
+    """What was asked for, and what was sent without asking; and how many messages said no purpose, so that nobody can
+    decide about them."""
+    rows = reader.contacts(who.subjects, days[0])
+    asked = {row.reservation for row in rows if row.kind == "reserved"}
+    sent = [
         row
         for row in rows
-        if row.kind == "reserved" or (row.kind == "sent" and row.reservation not in reserved)
+        if row.kind == "sent" and row.reservation not in asked and days[0] <= row.occurred_at < days[1]
     ]
-    wanted = [Wanted(row.occurred_at, _candidate_of(row)) for row in asked if row.purpose in PURPOSES]
-    filters = TimelineFilters(types=NOT_SENT, from_at=days[0], to_at=days[1])
-    for entry in reader.entries(who.subjects, filters, None):
-        said = entry.body["data"]
-        wanted.append(
-            Wanted(
-                entry.occurred_at,
-                Candidate(
-                    id=entry.key,
-                    channel=said["for_channel"],
-                    purpose=said["purpose"],
-                    campaign=said.get("campaign"),
-                    tags=tuple(said.get("tags") or ()),
-                ),
-            )
-        )
-    without = sum(row.purpose not in PURPOSES for row in asked)
+    wanted = [
+        Wanted(row.occurred_at, _candidate_of(row), row.occurred_at)
+        for row in sent
+        if row.purpose in PURPOSES
+    ]
+    filters = TimelineFilters(types=DECISIONS, from_at=days[0], to_at=days[1])
+    entries = reader.entries(who.subjects, filters, None)
+    wanted += _asked(entries, rows)
+    without = sum(row.purpose not in PURPOSES for row in sent)
     return sorted(wanted, key=lambda one: (one.at, one.candidate.id)), without
 
 
@@ -175,26 +177,77 @@ def _candidate_of(row: ContactRow) -> Candidate:
     return Candidate(row.key, row.channel, row.purpose, row.campaign, tags=row.tags)
 
 
+def _asked(entries: Iterable[Entry], rows: Sequence[ContactRow]) -> Iterator[Wanted]:
+    """What was decided, and what became of it."""
+    went, released = dict[str | None, int](), dict[str | None, int]()
+    for row in rows:  # in order
+        if row.kind == "released":
+            released[row.reservation] = row.occurred_at
+        elif row.kind in ("confirmed", "sent"):
+            went[row.reservation] = row.occurred_at
+    for entry in entries:
+        said, at = entry.body["data"], entry.occurred_at
+        candidate = Candidate(
+            id=entry.key,
+            channel=said["for_channel"],
+            purpose=said["purpose"],
+            campaign=said.get("campaign"),
+            content=said.get("content"),
+            tags=tuple(said.get("tags") or ()),
+            language=said.get("language"),
+            not_after=_moment(said.get("not_after")),
+        )
+        if entry.type != "contact_reserved":
+            yield Wanted(at, candidate, deferred=entry.type == "contact_deferred")
+            continue
+        name, until = said["reservation"], _moment(said["holds_until"])
+        sent_at = went.get(name)
+        yield Wanted(at, candidate, sent_at, released.get(name, until) if sent_at is None else None)
+
+
+def _moment(said: str | None) -> int | None:
+    return None if said is None else milliseconds(said, "time")
+
+
 def _decided(
     reader: Reader, who: _Someone, wanted: Sequence[Wanted], policies: Policies, cards: ScorecardSet
 ) -> Iterator[Decision]:
-    """One decision for each, in their order. What is put off counts from when it would be sent."""
+    """One decision for each, in their order; but what was put off, and goes here, was not asked for again."""
     first = wanted[0].at
     policy = policies.at(first)
     facts = facts_of(reader, who, policy, first, Fatigue(reader, who.subjects, cards))
     before = reader.contacts(who.subjects, first - max(reach(one.contact) for one in policies.versions))
-    contacts: list[Contacted] = contacted([row for row in before if row.occurred_at < first], policy.contact)
-    for at, candidate in wanted:
-        decision = decide(candidate, replace(facts, contacts=contacts), policies.at(at), at)
-        goes = at if decision.kind == "reserved" else decision.until if decision.kind == "deferred" else None
-        if goes is not None and decision.counts:
-            contacts = [
-                *contacts,
-                Contacted(
-                    candidate.channel, candidate.purpose, candidate.tags, goes, None, candidate.campaign
-                ),
-            ]
+    contacts: list[Contacted] = contacted(
+        [row for row in before if row.occurred_at < first or row.kind in ("confirmed", "released")],
+        policy.contact,
+    )
+    gone: set[Candidate] = set()
+    for one in wanted:
+        asked = one.candidate._replace(id="")
+        if asked in gone:
+            if not one.deferred:
+                gone.discard(asked)
+            continue
+        decision = decide(one.candidate, replace(facts, contacts=contacts), policies.at(one.at), one.at)
+        if decision.kind == "reserved" and one.deferred:
+            gone.add(asked)
+        if decision.counts and (counts := _counting(one, decision)) is not None:
+            contacts = [*contacts, counts]
         yield decision
+
+
+def _counting(one: Wanted, decision: Decision) -> Contacted | None:
+    """How it counts from then on. What goes here and was not sent goes at once, but for a reservation that came to
+    nothing; what was sent and is put off here goes then; of the rest nothing goes."""
+    sent = one.candidate
+    made = partial(Contacted, sent.channel, sent.purpose, sent.tags, name=sent.campaign)
+    if decision.kind == "reserved":
+        if one.held_until is not None:
+            return made(at=EVER, until=one.held_until)
+        return made(at=one.at if one.sent_at is None else one.sent_at, until=None)
+    if decision.until is not None and one.sent_at is not None:
+        return made(at=decision.until, until=None)
+    return None
 
 
 def _state(turn: Turn, policies: Policies, now: int) -> str:

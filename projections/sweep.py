@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -29,21 +29,37 @@ from touchbook.projections.stores.watch_file import (
     moves,
 )
 from touchbook.projections.who import Customer
-from touchbook.registers import Setting, ThreadMessage, open_cases, open_requests, promises
+from touchbook.registers import OpenRequest, Setting, open_cases, promises
 from touchbook.scoring import Counted, Marking
 
 Matters = list[tuple[str, str, int, int | None]]
 NEVER = 2**62
 """Later than every time: at it no promise is open that has one to be kept by."""
 NO_EVE = "[]"
+LONG = 4_000
+"""Letters of what was counted of somebody from which on his ledgers are read by signal: most of their rows are of
+interests and channels, which no scorecard reads."""
 
 
 class Noticed(NamedTuple):
-    """What is to be followed of a customer: see `Kept.matters`, `Kept.due_at` and `Facts`."""
+    """What is to be followed of a customer: see `Kept.matters`, `Kept.due_at` and `Facts`, None where these are kept of
+    him already."""
 
     matters: Matters
     due_at: int | None
-    facts: Facts
+    facts: Facts | None
+
+
+class Notices(Protocol):
+    """Looks at customers, one at a time."""
+
+    def __call__(self, reader: Reader, customer: Customer, kept: int | None) -> Noticed:
+        """`kept`: as of which change of his something is kept of these members, None where nothing is."""
+        ...
+
+    def forget(self) -> None:
+        """Lets go of what is remembered of anybody."""
+        ...
 
 
 class Sweep:
@@ -53,7 +69,7 @@ class Sweep:
         self,
         reader: Reader,
         marking: Marking,
-        notice: Callable[[Reader, Customer], Noticed],
+        notice: Notices,
         walk: int,
         days: range,
         aloud: bool,
@@ -104,7 +120,7 @@ class Sweep:
             batch.changes.append((row.customer, {"v": row.version, "g": 1}))
 
     def _see(self, customer: Customer, row: Kept | None, batch: Batch) -> None:
-        touched = max(member.changed for member in customer.members)
+        touched = touched_at(customer)
         still = row is not None and (row.members, row.changed) == (customer.membership, touched)
         if row is not None and still and row.day == self._day:
             if (row.walk, row.version) != (self._walk, customer.version):
@@ -116,15 +132,19 @@ class Sweep:
         if row is not None and still and not self._is_due_anew(row.matters):
             after = Kept(*head, *stood, row.matters, row.due_at, row.counted)
         else:
-            noticed = self._notice(self._reader, customer)
+            of_these = row is not None and row.members == customer.membership
+            noticed = self._notice(self._reader, customer, row.changed if row and of_these else None)
             after = Kept(*head, *stood, noticed.matters, noticed.due_at, encoded_json(counted))
-            batch.facts[customer.id] = noticed.facts
+            if noticed.facts is not None:
+                batch.facts[customer.id] = noticed.facts
         batch.kept.append((row, after))
         self._tell(row, after, batch)
 
     def _counted_again(self, customer: Customer, row: Kept | None, still: bool) -> Counted:
         if row is not None and still:
             return counted_in(row.counted)
+        if row is not None and len(row.counted) > LONG:
+            return self._marking.counted(self._reader.ledger_of(customer.subjects, self._marking.signals))
         return self._marking.counted([rows for _, rows in self._reader.ledger_rows(customer.subjects)])
 
     def _is_due_anew(self, matters: Matters) -> bool:
@@ -223,6 +243,11 @@ class Sweep:
             batch.changes.append((after.customer, {"v": after.version, **told}))
 
 
+def touched_at(customer: Customer) -> int:
+    """When a member of his was touched last; others of his group do not count."""
+    return max(member.changed for member in customer.members)
+
+
 def counted_in(text: str) -> Counted:
     """As it is kept."""
     found: Counted = orjson.loads(text)
@@ -256,14 +281,13 @@ def _tier_rows(customer: str, day: Day, eve: Eve, standing: Standing) -> list[tu
 def matters_of(
     customer: Customer,
     settings: Collection[Setting],
-    messages: Iterable[ThreadMessage],
+    requests: Iterable[OpenRequest],
     due: Mapping[str, int | None],
 ) -> Matters:
     """What is open between him and us, in a fixed order. `due` says of a request's opening touchpoint when it has to be
     answered."""
     found: Matters = [
-        ("request", named(customer, one.touchpoint), one.since, due.get(one.touchpoint))
-        for one in open_requests(messages)
+        ("request", named(customer, one.touchpoint), one.since, due.get(one.touchpoint)) for one in requests
     ]
     found += [
         ("case", named(customer, f"{one.kind}:{one.id}"), one.opened_at or one.changed_at, None)

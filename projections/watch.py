@@ -447,6 +447,14 @@ class Watch:
         return lambda: self._listeners.remove(listener)
 
 
+def is_ahead(token: str, last: str) -> bool:
+    """Whether a token is of what has not been yet by the `last` one there is, as after a backup was restored: what its
+    holder knows is not what there is here. Another replica's clock may be ahead a little. Raises `Refused` (400) for
+    text that is no token."""
+    (salt, seq, at), (ours, last_seq, reached) = _in_token(token), _in_token(last)
+    return (salt == ours and seq > last_seq) or at > reached + OTHERS_MARGIN_MS
+
+
 def _rough(number: int) -> int:
     """Its highest three bits."""
     least = max(number.bit_length() - 3, 0)

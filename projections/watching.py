@@ -10,9 +10,8 @@ from touchbook.errors import StoreUnavailable
 from touchbook.ledger import MILLISECONDS_A_DAY, Day, day_of
 from touchbook.projections.stores.port import Reader, ReadProjections
 from touchbook.projections.stores.watch_file import Batch, Described, WatchFile, new_salt
-from touchbook.projections.sweep import Noticed, Sweep
+from touchbook.projections.sweep import Notices, Sweep
 from touchbook.projections.touched import DECISIONS
-from touchbook.projections.who import Customer
 from touchbook.scorecard import ScorecardSet
 from touchbook.scoring import Marking
 
@@ -36,7 +35,7 @@ class Steps:
         projections: ReadProjections,
         cards: ScorecardSet,
         policies: str,
-        notice: Callable[[Reader, Customer], Noticed],
+        notice: Notices,
         file: WatchFile,
         usual: Callable[[], str],
     ) -> None:
@@ -118,6 +117,7 @@ class Steps:
         self._file.discard()
 
     def _purge(self, reader: Reader) -> None:
+        self._notice.forget()
         erased = reader.all_erased()
         self._log_holds_erased = not self._file.purge(erased)
         self._waiting.update((one.id, None) for one in reader.known(erased))  # those who came back

@@ -156,13 +156,17 @@ def _refuse_unknown_version(model: type[Details], version: int) -> None:
         )
 
 
+_IN_JSON = {"tuple_type": "input should be a list", "model_type": "input should be an object"}
+"""What pydantic words for who writes Python."""
+
+
 def _rejected(error: ValidationError, paths: dict[str, str]) -> Rejected:
     """The first thing wrong, at the sender's path. Pydantic's words say what was expected, no value."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     first = problems[0]
     where = _sender_path([str(step) for step in first["loc"]], paths)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    said = first["msg"].removeprefix("Value error, ")
+    said = _IN_JSON.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     return Rejected("field_invalid", f"{said[:1].lower()}{said[1:]}{more}", where)
 
 

@@ -14,12 +14,13 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from touchbook.schemas.display import Display
+from touchbook.schemas.numbers import NotBoolean
 
 Text = Annotated[str, StringConstraints(max_length=32_768)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-Count = Annotated[int, Field(ge=0, le=10**12)]
-Seconds = Annotated[int, Field(ge=0, le=10**9)]
+Count = Annotated[int, Field(ge=0, le=10**12), NotBoolean]
+Seconds = Annotated[int, Field(ge=0, le=10**9), NotBoolean]
 
 Direction = Literal["in", "out", "internal"]
 Purpose = Literal["welcome", "teach", "support", "offer", "service", "survey", "legal"]

@@ -16,7 +16,7 @@ without a known currency it counts as missing, since nobody can tell what the nu
 `datetime`, `day` (a date without its year), `duration` (seconds), `number`, `stars` (out of five), `join` (a
 list; of mappings their names, with "×2" where a quantity is more than one), `words` (an enumerated value by
 the display's `words` table, else the value itself; of a list each of them, of a mapping its `code` and in
-brackets its `rule`), `plural:one,many` in English and `plural:one,few,many` in Russian as
+brackets its `rule`, else its `detail`), `plural:one,many` in English and `plural:one,few,many` in Russian as
 `{count|plural:message,messages}` (reads as "3 messages"), `short` (the first 140 characters on one line).
 
 Times are given as `datetime`, `date`, RFC 3339 text or integers (milliseconds UTC; for `day` and `date` a
@@ -403,8 +403,9 @@ def _words(said: _Said) -> str:
 
 def _worded_code(value: Any, said: _Said) -> str:
     if isinstance(value, Mapping):
-        words, rule = _worded_code(value.get("code"), said), _plain(value.get("rule"), said.language)
-        return f"{words} ({rule})" if words and rule else words
+        words = _worded_code(value.get("code"), said)
+        more = _plain(value.get("rule") or value.get("detail"), said.language)
+        return f"{words} ({more})" if words and more else words
     key = str(value).lower() if isinstance(value, bool) else _plain(value, said.language)
     return said.wording.words.get(key, key if isinstance(value, bool) else key.replace("_", " "))
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from touchbook.schemas.details import INTEREST, Signal
 
@@ -17,7 +20,15 @@ BOUGHT = 5
 DISMISSED = -3
 """What he does about a category, in points: looking, following a recommendation, buying, waving one away."""
 
-Category = str | tuple[str, ...] | None
+
+def _texts(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) else [value]
+    if value is not None and not all(isinstance(one, str) for one in several):
+        raise ValueError("input should be a text or a list of texts")
+    return value
+
+
+Category = Annotated[str | tuple[str, ...] | None, BeforeValidator(_texts)]
 """A category, or several."""
 
 

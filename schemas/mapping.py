@@ -39,6 +39,7 @@ import yaml
 from pydantic import AwareDatetime, BaseModel
 
 from touchbook.errors import MappingInvalid
+from touchbook.schemas import shipped_yaml
 from touchbook.schemas.details import Details
 from touchbook.schemas.signals import DERIVED_SIGNALS, is_reserved
 from touchbook.schemas.touchpoints import TYPES
@@ -68,7 +69,7 @@ class Mapping:
         """Raises `MappingInvalid` naming the file, the entry and what was expected."""
         entries: dict[str, Entry | None] = {}
         for path in (*((BUILT_IN,) if built_in else ()), *paths):
-            entries.update(_read(path))
+            entries.update(_built_in() if path is BUILT_IN else _read(path))
         return cls([entry for entry in entries.values() if entry is not None])
 
     def find(self, source: str) -> Entry | None:
@@ -89,11 +90,16 @@ def folded(source: str) -> str:
     return source.strip().casefold()
 
 
+@cache
+def _built_in() -> dict[str, Entry | None]:
+    return _read(BUILT_IN)
+
+
 def _read(path: Path) -> dict[str, Entry | None]:
     """A file's entries by folded name; None for those it unmaps."""
     text = path.read_text(encoding="utf-8")
     try:
-        loader = yaml.SafeLoader(text)
+        loader = (shipped_yaml.LOADER if path is BUILT_IN else yaml.SafeLoader)(text)
         tree = loader.get_single_node()
         document = tree and loader.construct_document(tree)
     except yaml.YAMLError as error:

@@ -13,6 +13,9 @@ from typing import Annotated, Any
 
 from iso4217 import Currency
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from touchbook.schemas.numbers import NotBoolean
 
 MAX_AMOUNT = 10**12
 """The largest total of a signal, in minor units, that the doors accept: it bounds what a scorecard can make of it."""
@@ -67,7 +70,15 @@ def _code(value: Any) -> Any:
     return (value.strip().upper() or None) if isinstance(value, str) else value
 
 
+def _number_or_text(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        raise ValueError("input should be a number or text")
+    return value
+
+
 _Currency = Annotated[str, StringConstraints(max_length=100)]
+_Total = Annotated[SkipJsonSchema[bool] | int | float | str, Field(union_mode="smart")]
+"""A truth value is taken as it is, so that it is no number: `true` would else be read as 1."""
 
 
 class MoneyFields(BaseModel):
@@ -80,10 +91,10 @@ class MoneyFields(BaseModel):
     currency: Annotated[_Currency | None, BeforeValidator(_code)] = Field(
         None, description="ISO 4217 code, e.g. EUR."
     )
-    total: Annotated[int | float | str | None, Field(union_mode="smart")] = Field(
+    total: Annotated[_Total | None, BeforeValidator(_number_or_text)] = Field(
         None, description="The amount as a decimal, e.g. 12.50, where the source has no minor units."
     )
-    amount: Annotated[int, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)] | None = Field(
+    amount: Annotated[int, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT), NotBoolean] | None = Field(
         None,
         description="The amount in minor units of the currency, e.g. 1250 for 12.50 EUR.",
         validate_default=True,
@@ -91,9 +102,7 @@ class MoneyFields(BaseModel):
 
     @field_validator("total")
     @classmethod
-    def _not_too_large(
-        cls, total: int | float | str | None, info: ValidationInfo
-    ) -> int | float | str | None:
+    def _not_too_large(cls, total: _Total | None, info: ValidationInfo) -> _Total | None:
         _read(total, info.data.get("currency"))
         return total
 

@@ -25,7 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import touchbook
-from touchbook.errors import BackupDamaged, BackupUnfit, ListUnfit, NotATouchbook, WrongMasterKey
+from touchbook.errors import (
+    BackupDamaged,
+    BackupUnfit,
+    ListUnfit,
+    NotATouchbook,
+    RestoreUnfinished,
+    WrongMasterKey,
+)
 from touchbook.schemas.times import rfc3339
 from touchbook.streams.backends import (
     sqlite_audit,
@@ -73,14 +80,18 @@ def back_up(
     """Copies a data directory, beside whoever writes it, and answers the manifest.
 
     The keyring goes into `keys`, or `into`/keys. A `master_key` is copied there too; one that lies in `keys` stays.
-    `destroyed_keys` is the place of that list, which the manifest names. Raises NotATouchbook, WrongMasterKey where
-    there is no such file, or BackupUnfit where something else lies in the way; a backup that was cut short does not, it
-    is made anew.
+    `destroyed_keys` is the place of that list, which the manifest names. Raises NotATouchbook, RestoreUnfinished,
+    WrongMasterKey where there is no such file, or BackupUnfit for a place inside of the data directory, or where
+    something else lies in the way; a backup that was cut short does not, it is made anew.
     """
+    if unfinished(data):
+        raise RestoreUnfinished(str(data))
     if not (data / sqlite_journal.FILE).is_file():
         raise NotATouchbook(str(data))
     if master_key is not None and not master_key.is_file():
         raise WrongMasterKey(str(master_key), "there is no such file")
+    for place in (into, keys or into):
+        _outside(place, data, "outside of the data directory, whose loss it is made for")
     _make_room(into, keys)
     keys = keys or into / KEYS
     if master_key is not None:
@@ -174,6 +185,7 @@ class Restore:
         (self.into / RESTORING).unlink(missing_ok=True)
 
     def _claim(self, manifest: Manifest) -> None:
+        _outside(self.into, self.backup, "outside of the backup")
         make_directory(self.into)
         try:
             begun = json.loads((self.into / RESTORING).read_text("utf-8"))
@@ -212,6 +224,14 @@ class Restore:
         _copy(source, target)
         if sha256_of(target) != described["sha256"]:
             raise BackupDamaged(str(self.backup), f"{source} is not what was backed up")
+
+
+def _outside(directory: Path, of: Path, expected: str) -> None:
+    """Raises BackupUnfit, also where a file stands in its place."""
+    if directory.exists() and not directory.is_dir():
+        raise BackupUnfit(str(directory), "a directory, not a file")
+    if directory.resolve().is_relative_to(of.resolve()):
+        raise BackupUnfit(str(directory), f"a directory {expected}")
 
 
 def _make_room(into: Path, keys: Path | None) -> None:

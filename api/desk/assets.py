@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
@@ -82,6 +83,12 @@ class Assets:
         if file.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
             content, headers["Content-Encoding"] = file.packed, "gzip"
         return Response(content, headers=headers, media_type=file.media_type)
+
+
+@cache
+def shipped() -> Assets:
+    """The static files of the desk, read when the first is asked for: all desks of a process show the same."""
+    return Assets()
 
 
 def _below(folder: Traversable, above: str = "") -> Iterator[tuple[str, Traversable]]:

@@ -10,7 +10,7 @@ from touchbook.api.desk.words import Words
 
 SPARK_WIDTH, SPARK_TOP, SPARK_BOTTOM = 80, 2, 18
 CHART_TOP, CHART_BOTTOM = 9.7, 60.7
-CHART_WIDTH = {"en": 258, "ru": 240}
+CHART_WIDTH = {"en": 258, "ru": 232}
 """Words beside the line take more room in Russian."""
 LABEL_HEIGHT = 10.5
 """The small letters of a word and what hangs below them: closer, two would touch."""
@@ -103,9 +103,10 @@ def chart_of(
 
 
 def _range(known: Sequence[int], leasts: Sequence[int]) -> tuple[int, int]:
-    """From the threshold below the line to the one above it."""
+    """From the threshold below the line to the one above it; beyond the last one no further than the line goes, or the
+    words of the others would have no room."""
     low = max((least for least in leasts if least <= min(known)), default=0)
-    high = min((least for least in [*leasts, 100] if least >= max(known)), default=100)
+    high = min((least for least in leasts if least >= max(known)), default=max(known))
     if high - low < LEAST_RANGE:
         low, high = max(0, low - LEAST_RANGE // 2), min(100, high + LEAST_RANGE // 2)
     return low, high

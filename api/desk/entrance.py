@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from touchbook.api.access import METHODS
 from touchbook.api.desk.assets import PATH as STATIC
+from touchbook.api.desk.assets import shipped
 from touchbook.api.desk.pages import SIGN_IN, Desk
 from touchbook.api.desk.session import COOKIE, ROLES, SESSION_SECONDS, Agent, Session, Tries
 from touchbook.api.desk.visits import HOME, PREFERENCES, THEMES, Visit, within
@@ -96,7 +97,7 @@ async def prefer(visit: Visit) -> Response:
 
 
 async def static(visit: Visit) -> Response:
-    found = visit.desk.assets.answer(visit.request, visit.request.path_params["path"])
+    found = shipped().answer(visit.request, visit.request.path_params["path"])
     if found is None:
         raise HTTPException(404)
     return found

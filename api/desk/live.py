@@ -65,7 +65,7 @@ class _Look:
     def __call__(self, token: str) -> tuple[str, list[Event]]:
         """The token to go on from, and the events."""
         visit, customers = self._visit, self._visit.desk.book.customers
-        visit.now = visit.desk.clock()
+        visit.now = visit.desk.book.now()
         customer = found(visit)
         if not token:
             token = customers.page(customer, self._asked.filters, None, 1, visit.language).stream_from
@@ -84,7 +84,7 @@ class _Look:
 
     def standing(self) -> str:
         visit = self._visit
-        visit.now = visit.desk.clock()
+        visit.now = visit.desk.book.now()
         fields = customer_page.standing_fields(visit, found(visit))
         return visit.desk.text(visit, "customer/standing.html", **fields)
 

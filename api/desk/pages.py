@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from touchbook.api.desk.assets import Assets
+from touchbook.api.desk.assets import shipped
 from touchbook.api.desk.session import COOKIE, ROLES, Agent, Sessions
 from touchbook.api.desk.visits import HOME, Preferences, Visit
 from touchbook.api.desk.words import LANGUAGE_NAMES, LANGUAGES, MINUTE, Language, Words, translations
@@ -24,7 +24,7 @@ from touchbook.api.problems import log_failure
 from touchbook.api.seen import seen_of
 from touchbook.errors import Refused, StoreUnavailable, TouchbookError
 from touchbook.policy import Usual
-from touchbook.wiring import Book, now
+from touchbook.wiring import Book
 
 __all__ = ["HOME", "Desk", "DeskRoute", "Visit"]
 
@@ -58,15 +58,11 @@ class DeskRoute(Route):
 class Desk:
     """One per application: what all its pages share."""
 
-    def __init__(self, book: Book, clock: Callable[[], int] = now) -> None:
-        """`clock` tells milliseconds UTC."""
+    def __init__(self, book: Book) -> None:
         self.book = book
-        self.clock = clock
         self.zone = ZoneInfo(book.settings.desk_zone)
         self.sessions = Sessions(book.keyring.identity_key, book.control)
-        self.assets = Assets()
         self.words: Mapping[Language, Words] = {one: Words(one, self.zone) for one in LANGUAGES}
-        self._environments = {one: self._environment(self.words[one]) for one in LANGUAGES}
         self._stays: tuple[int, Mapping[str, Usual]] = (0, {})
 
     def route(
@@ -86,7 +82,7 @@ class Desk:
 
     def text(self, visit: Visit, template: str, **fields: Any) -> str:
         """What `page` would send, for streams."""
-        found = self._environments[visit.language].get_template(template)
+        found = environment(visit.language).get_template(template)
         return found.render(visit=visit, words=visit.words, **fields)
 
     def problem(
@@ -115,7 +111,7 @@ class Desk:
 
     def visit(self, request: Request) -> Visit:
         """Who asks, and how he wants to be answered."""
-        at = self.clock()
+        at = self.book.now()
         session, key = self.sessions.open(request.cookies.get(COOKIE, ""), at) or (None, None)
         seen_of(request.scope).key = key
         prefers = Preferences.of(request)
@@ -191,45 +187,49 @@ class Desk:
     def _of_bug(self, visit: Visit, error: Exception) -> Response:
         return self.problem(visit, 500, _of_status(visit, 500), log_failure(visit.request.scope, error))
 
-    def _environment(self, words: Words) -> Environment:
-        environment = Environment(
-            loader=FileSystemLoader(str(files("touchbook.api.desk") / "templates")),
-            autoescape=True,
-            undefined=StrictUndefined,
-            extensions=["jinja2.ext.i18n"],
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        spoken = translations(words.language)
-        environment.install_gettext_translations(spoken, newstyle=True)  # type: ignore[attr-defined]
 
-        def ngettext(one: str, more: str, n: int, **fields: object) -> Markup:
-            return Markup(spoken.ngettext(one, more, n)) % {"num": words.number(n), **fields}
+@cache
+def environment(language: Language) -> Environment:
+    """What writes pages in this language: made with the first of them, for every desk of the process."""
+    words = Words(language, ZoneInfo("UTC"))  # for numbers, which have no zone
+    assets = shipped()
+    made = Environment(
+        loader=FileSystemLoader(str(files("touchbook.api.desk") / "templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    spoken = translations(language)
+    made.install_gettext_translations(spoken, newstyle=True)  # type: ignore[attr-defined]
 
-        @lru_cache(MOST_FRAGMENTS)
-        def plain(message: str) -> Markup:
-            return Markup(spoken.gettext(message)) % {}
+    def ngettext(one: str, more: str, n: int, **fields: object) -> Markup:
+        return Markup(spoken.ngettext(one, more, n)) % {"num": words.number(n), **fields}
 
-        def gettext(message: str, **fields: object) -> Markup:
-            return Markup(spoken.gettext(message)) % fields if fields else plain(message)
+    @lru_cache(MOST_FRAGMENTS)
+    def plain(message: str) -> Markup:
+        return Markup(spoken.gettext(message)) % {}
 
-        environment.globals |= {
-            "_": gettext,
-            "ngettext": ngettext,
-            "static": self.assets.path,
-            "icons": self.assets.icons,
-            "languages": LANGUAGE_NAMES,
-            "home": HOME,
-        }
-        macros = environment.get_template("macros.html").module
-        environment.globals |= {
-            name: lru_cache(MOST_FRAGMENTS)(getattr(macros, name))
-            for name in ("icon", "mark", "shape", "tier")
-        }
-        # The longest list of words on every page, and always the same.
-        environment.globals["keys_table"] = Markup(environment.get_template("keys_table.html").render())
-        return environment
+    def gettext(message: str, **fields: object) -> Markup:
+        return Markup(spoken.gettext(message)) % fields if fields else plain(message)
+
+    made.globals |= {
+        "_": gettext,
+        "ngettext": ngettext,
+        "static": assets.path,
+        "icons": assets.icons,
+        "languages": LANGUAGE_NAMES,
+        "home": HOME,
+    }
+    macros = made.get_template("macros.html").module
+    made.globals |= {
+        name: lru_cache(MOST_FRAGMENTS)(getattr(macros, name)) for name in ("icon", "mark", "shape", "tier")
+    }
+    # The longest list of words on every page, and always the same.
+    made.globals["keys_table"] = Markup(made.get_template("keys_table.html").render())
+    return made
 
 
 def _of_status(visit: Visit, status: int) -> str:

@@ -86,7 +86,8 @@ class Visit:
     def signed_in(self) -> bool:
         """Whether the session still holds: for streams, which outlive the look at their beginning."""
         return (
-            self.session is not None and self.desk.sessions.key(self.session, self.desk.clock()) is not None
+            self.session is not None
+            and self.desk.sessions.key(self.session, self.desk.book.now()) is not None
         )
 
     @property
@@ -117,7 +118,7 @@ class Visit:
         """Writes the act into the audit trail: durable when it returns, so to be called in a worker thread. Raises
         StoreUnavailable: then the act must not be done."""
         self.desk.book.audit.append(
-            self.agent.key_id, self.agent.name, act, customer, details, self.desk.clock()
+            self.agent.key_id, self.agent.name, act, customer, details, self.desk.book.now()
         )
 
     async def form(self) -> Mapping[str, list[str]]:

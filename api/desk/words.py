@@ -40,21 +40,20 @@ class Words:
     def __init__(self, language: Language, zone: ZoneInfo) -> None:
         self.language: Language = language
         self.zone = zone
-        self._translations = translations(language)
         self._formatted = lru_cache(maxsize=16_384)(self._format)
         self._counted = lru_cache(maxsize=4_096)(self._count)
 
     def gettext(self, message: str, /, **fields: object) -> str:
         """The message in this language; `%(name)s` in it stands for a field, `%%` for a percent sign."""
-        return self._translations.gettext(message) % fields
+        return translations(self.language).gettext(message) % fields
 
     def ngettext(self, one: str, more: str, n: int, /, **fields: object) -> str:
         """The message in the form that goes with `n`, which is also the field `num`."""
-        return self._translations.ngettext(one, more, n) % {"num": self.number(n), **fields}
+        return translations(self.language).ngettext(one, more, n) % {"num": self.number(n), **fields}
 
     def pgettext(self, context: str, message: str, /, **fields: object) -> str:
         """The message as it reads in this context: where one English word has several translations."""
-        return self._translations.pgettext(context, message) % fields
+        return translations(self.language).pgettext(context, message) % fields
 
     def time(self, at: int) -> str:
         """20:39"""

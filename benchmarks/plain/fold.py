@@ -166,7 +166,12 @@ def _signals_of(reading: Reading, channel: str) -> dict[str, int]:
 def _entry(record: Record, touchpoint: Touchpoint, reading: Reading, signals: dict[str, int]) -> Entry:
     details = reading.details
     fields = details.model_dump(mode="json", exclude_none=True)
-    shown = {name: value for name, value in fields.items() if touchpoint.data.get(name) != value}
+    said = touchpoint.data
+    shown = {
+        name: value
+        for name, value in fields.items()
+        if (type(said.get(name)), said.get(name)) != (type(value), value)
+    }
     actor = details.actor and {"kind": details.actor.kind, "name": details.actor.name}
     unread = (f"{kind}_unreadable" for kind in touchpoint.extra.get(UNREAD_TRAITS, ()))
     marks = sorted({*details.marks(), *unread})

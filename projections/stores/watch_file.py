@@ -122,10 +122,12 @@ class TierRow(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is kept of a customer beside his row: turns and stays, row by row as in their tables."""
+    """What is kept of a customer beside his row: turns and stays, row by row as in their tables. All of it; or of the
+    turns those that are new, in place of those `gone`, each named (opened_at, opening)."""
 
     turns: Sequence[tuple[Any, ...]]
     stays: Sequence[tuple[Any, ...]]
+    gone: Sequence[tuple[Any, ...]] | None = None
 
 
 @dataclass(slots=True)
@@ -461,9 +463,13 @@ def _write_tiers(connection: sqlite3.Connection, batch: Batch) -> None:
 
 def _write_facts(connection: sqlite3.Connection, batch: Batch) -> None:
     gone = _gone(batch)
-    named = [*gone, *map(bytes.fromhex, batch.facts)]
-    insert(connection, "watch_drop_turns", 1, named)
-    insert(connection, "watch_drop_stays", 1, named)
+    whole = (bytes.fromhex(customer) for customer, facts in batch.facts.items() if facts.gone is None)
+    insert(connection, "watch_drop_turns", 1, [*gone, *whole])
+    left = [
+        (bytes.fromhex(customer), *one) for customer, facts in batch.facts.items() for one in facts.gone or ()
+    ]
+    connection.executemany(sql("watch_drop_turn"), left)  # row by row it finds them by their key
+    insert(connection, "watch_drop_stays", 1, [*gone, *map(bytes.fromhex, batch.facts)])
     insert(connection, "watch_write_turn", 22, _rows_of(batch, "turns"))
     insert(connection, "watch_write_stay", 4, _rows_of(batch, "stays"))
 

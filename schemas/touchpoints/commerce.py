@@ -20,6 +20,7 @@ from touchbook.schemas.details import INTEREST, REFUND, SPEND, Code, Details, Na
 from touchbook.schemas.display import Display, Wording
 from touchbook.schemas.interests import BOUGHT, LOOKED_AT, Category, interests
 from touchbook.schemas.money import MoneyFields
+from touchbook.schemas.numbers import NotBoolean
 from touchbook.schemas.threads import Threaded, entered
 
 
@@ -31,7 +32,7 @@ class Item(BaseModel):
     product_id: Name | None = Field(None, description="The product.")
     name: Text | None = Field(None, description="Its name.")
     category: Category = Field(None, description="A category, or several.")
-    quantity: Annotated[int, Field(ge=0, le=10**6)] | None = Field(None, description="How many.")
+    quantity: Annotated[int, Field(ge=0, le=10**6), NotBoolean] | None = Field(None, description="How many.")
 
 
 Items = tuple[Item, ...]

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from touchbook.schemas.details import Code, Contact, Details, Name, Purpose, Text
 from touchbook.schemas.display import Display, Wording
+from touchbook.schemas.numbers import Whole
 from touchbook.schemas.times import milliseconds_of
 
 _WORDS_EN = {
@@ -70,7 +71,7 @@ class _Decision(Details):
     for_channel: Name = Field(description="The channel that was asked for.")
     purpose: Purpose = Field(description="Why we would speak to him.")
     tags: tuple[Name, ...] = Field((), description="What the policy may count it by besides its purpose.")
-    priority: int | None = Field(None, description="Of several for one moment the greatest goes first.")
+    priority: Whole | None = Field(None, description="Of several for one moment the greatest goes first.")
     counts: bool = Field(True, description="Whether it takes from what the policy lets us say to him.")
     policy: Name | None = Field(None, description="The version of the contact policy that decided.")
     source: Name | None = Field(None, description="Who asked: the source of the write key.")
@@ -85,12 +86,12 @@ class ContactReserved(_Decision):
         icon="megaphone",
         en=Wording(
             "We decided to send something[: {purpose|words}][ by {for_channel|words}]",
-            "[Why: {reasons|words}][ · not forgotten: {due|join}]",
+            "[Why: {reasons|words}][ · {campaign|short}][ · not forgotten: {due|join}]",
             _WORDS_EN,
         ),
         ru=Wording(
             "Решили отправить сообщение[: {purpose|words}][ ({for_channel|words})]",
-            "[Почему: {reasons|words}][ · чтобы не забыть: {due|join}]",
+            "[Почему: {reasons|words}][ · {campaign|short}][ · чтобы не забыть: {due|join}]",
             _WORDS_RU,
         ),
     )
@@ -158,12 +159,12 @@ class ContactDeferred(_Decision):
         icon="hourglass",
         en=Wording(
             "We put a message off[ until {until|datetime}][: {purpose|words}][ by {for_channel|words}]",
-            "[Why: {reasons|words}]",
+            "[Why: {reasons|words}][ · {campaign|short}]",
             _WORDS_EN,
         ),
         ru=Wording(
             "Отложили сообщение[ до {until|datetime}][: {purpose|words}][ ({for_channel|words})]",
-            "[Почему: {reasons|words}]",
+            "[Почему: {reasons|words}][ · {campaign|short}]",
             _WORDS_RU,
         ),
     )
@@ -180,12 +181,12 @@ class ContactSuppressed(_Decision):
         icon="bell-off",
         en=Wording(
             "We did not send a message[: {purpose|words}][ by {for_channel|words}]",
-            "[Why: {reasons|words}]",
+            "[Why: {reasons|words}][ · {campaign|short}]",
             _WORDS_EN,
         ),
         ru=Wording(
             "Не стали отправлять сообщение[: {purpose|words}][ ({for_channel|words})]",
-            "[Почему: {reasons|words}]",
+            "[Почему: {reasons|words}][ · {campaign|short}]",
             _WORDS_RU,
         ),
     )

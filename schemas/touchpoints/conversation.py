@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, Field
 
 from touchbook.schemas.details import Code, Count, Details, Message, Name, Seconds, Signal, Text
 from touchbook.schemas.display import Display, Wording
+from touchbook.schemas.numbers import NotBoolean
 from touchbook.schemas.threads import SPEAKERS_EN, SPEAKERS_RU, Written, customer_message, speaker
 
 
@@ -226,7 +227,7 @@ class BotAnswered(Details):
 
     text: Text = Field(description="What the bot said.")
     intent: Code | None = Field(None, description="What the bot took the question for.")
-    confidence: Annotated[float, Field(ge=0, le=1)] | None = Field(
+    confidence: Annotated[float, Field(ge=0, le=1), NotBoolean] | None = Field(
         None, description="How sure it was, 0 to 1."
     )
 

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from touchbook.schemas.details import Code, Contact, Details, Message, Name, Signal, Stance, Text
 from touchbook.schemas.display import Display, Wording
+from touchbook.schemas.numbers import NotBoolean
 from touchbook.schemas.threads import Threaded, customer_message
 
 
@@ -78,11 +79,13 @@ class SurveyAnswered(Details):
     )
 
     survey: Name | None = Field(None, description="Which survey.")
-    csat: Annotated[int, Field(ge=1, le=5)] | None = Field(None, description="How satisfied, 1 to 5.")
-    ces: Annotated[int, Field(ge=1, le=7)] | None = Field(
+    csat: Annotated[int, Field(ge=1, le=5), NotBoolean] | None = Field(
+        None, description="How satisfied, 1 to 5."
+    )
+    ces: Annotated[int, Field(ge=1, le=7), NotBoolean] | None = Field(
         None, description="How easy it was, 1 hard to 7 easy."
     )
-    nps: Annotated[int, Field(ge=0, le=10)] | None = Field(
+    nps: Annotated[int, Field(ge=0, le=10), NotBoolean] | None = Field(
         None, description="Would he recommend us, 0 to 10."
     )
     comment: Text | None = Field(None, description="In the customer's words.")
@@ -114,7 +117,7 @@ class ReviewPosted(Details):
         ),
     )
 
-    rating: Annotated[int, Field(ge=1, le=5)] | None = Field(None, description="Stars, 1 to 5.")
+    rating: Annotated[int, Field(ge=1, le=5), NotBoolean] | None = Field(None, description="Stars, 1 to 5.")
     stance: Stance | None = Field(
         None, description="Towards the brand; defends: answers an attack of others."
     )

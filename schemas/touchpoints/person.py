@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from touchbook.schemas.details import Code, Details, Name, Register, Signal, Text
 from touchbook.schemas.display import Display, Wording
+from touchbook.schemas.numbers import NotBoolean, Whole
 
 MAX_TRAITS = 100
 MAX_TRAIT_NAME = 100
@@ -198,10 +199,10 @@ class ConsentGranted(_Consent):
     display = Display(
         icon="shield-check",
         en=Wording(
-            "Gave consent[: {purpose|words}][: {purposes|join}]", "[{document}][, {method}]", _PURPOSES_EN
+            "Gave consent[: {purpose|words}][: {purposes|words}]", "[{document}][, {method}]", _PURPOSES_EN
         ),
         ru=Wording(
-            "Дано согласие[: {purpose|words}][: {purposes|join}]", "[{document}][, {method}]", _PURPOSES_RU
+            "Дано согласие[: {purpose|words}][: {purposes|words}]", "[{document}][, {method}]", _PURPOSES_RU
         ),
         tone="good",
     )
@@ -217,12 +218,12 @@ class ConsentWithdrawn(_Consent):
     display = Display(
         icon="shield-off",
         en=Wording(
-            "Took consent back[: {purpose|words}][: {purposes|join}]",
+            "Took consent back[: {purpose|words}][: {purposes|words}]",
             "[{document}][, {method}]",
             _PURPOSES_EN,
         ),
         ru=Wording(
-            "Отозвано согласие[: {purpose|words}][: {purposes|join}]",
+            "Отозвано согласие[: {purpose|words}][: {purposes|words}]",
             "[{document}][, {method}]",
             _PURPOSES_RU,
         ),
@@ -349,7 +350,7 @@ class EmotionObserved(Details):
     emotion: Code = Field(description="A noun: joy, gratitude, calm, anger, irritation, sadness, confusion …")
     valence: Literal["positive", "neutral", "negative"] = Field(description="Which way it goes.")
     source: Code = Field(description="Who or what noticed it: agent, voice, text, face.")
-    confidence: Annotated[float, Field(ge=0, le=1)] | None = Field(
+    confidence: Annotated[float, Field(ge=0, le=1), NotBoolean] | None = Field(
         None, description=f"0 to 1; below {SURE_ENOUGH} it is kept but does not count."
     )
 
@@ -390,10 +391,10 @@ class ScoreTierChanged(Details):
     after: Code | None = Field(
         None, description="Its tier at the end of the day; null where too little is known."
     )
-    value_before: int | None = Field(None, description="Its value a day earlier, 0 to 100.")
-    value_after: int | None = Field(None, description="Its value at the end of the day, 0 to 100.")
+    value_before: Whole | None = Field(None, description="Its value a day earlier, 0 to 100.")
+    value_after: Whole | None = Field(None, description="Its value at the end of the day, 0 to 100.")
     day: date = Field(description="The UTC day at whose end it stands so.")
-    scorecard_version: int | None = Field(None, description="The version of the scorecard.")
+    scorecard_version: Whole | None = Field(None, description="The version of the scorecard.")
 
 
 class NoteAdded(Details):

@@ -16,6 +16,7 @@ from touchbook.schemas.details import INTEREST, Code, Details, Name, Signal, Tex
 from touchbook.schemas.display import Display, Wording
 from touchbook.schemas.interests import CLICKED, DISMISSED, Category, interests
 from touchbook.schemas.money import MoneyFields
+from touchbook.schemas.numbers import NotBoolean
 
 
 class _Recommendation(Details):
@@ -26,7 +27,7 @@ class _Recommendation(Details):
     product_id: Name | None = Field(None, description="The product or content recommended.")
     name: Text | None = Field(None, description="Its name.")
     category: Category = Field(None, description="A category, or several.")
-    place: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+    place: Annotated[int, Field(ge=1, le=10_000), NotBoolean] | None = Field(
         None, description="Its place in the list, from 1."
     )
 

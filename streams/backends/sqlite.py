@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -68,24 +69,25 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
         _make_private(path)
     mode = "rwc" if create else "rw"
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    db = sqlite3.connect(
-        uri,
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=2 * AT_ONCE,
-    )
-    try:
-        _turn_to_wal(db)
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
-        db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        if create:
-            _force_down(db)
-    except BaseException:
-        db.close()
-        raise
+    with _told_why(path):
+        db = sqlite3.connect(
+            uri,
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=2 * AT_ONCE,
+        )
+        try:
+            _turn_to_wal(db)
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
+            db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            if create:
+                _force_down(db)
+        except BaseException:
+            db.close()
+            raise
     return db
 
 
@@ -155,6 +157,31 @@ def probe(db: sqlite3.Connection) -> None:
     """Writes, durably, something that nobody reads. Raises what the store raises while it takes nothing."""
     (mark,) = db.execute("PRAGMA application_id").fetchone()
     db.execute(f"PRAGMA application_id = {mark ^ 1}")
+
+
+_SILENT = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
+
+
+@contextmanager
+def _told_why(path: Path) -> Iterator[None]:
+    """SQLite says "unable to open database file" or "disk I/O error" where the system would say why."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in _SILENT:
+            error.args = (str(error) + _refusal(path),)
+        raise
+
+
+def _refusal(path: Path) -> str:
+    """Asked without opening the file: closing it would let go of the locks that this process has on it."""
+    for place in (path, path.parent):
+        if os.path.exists(place) and not os.access(place, os.R_OK | os.W_OK):
+            read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+            return f": {place.name}: {os.strerror(errno.EROFS if read_only else errno.EACCES)}"
+    if os.path.exists(path.parent) and not os.statvfs(path.parent).f_bavail:
+        return f": {os.strerror(errno.ENOSPC)}"
+    return ""
 
 
 def _make_private(path: Path) -> None:

@@ -96,6 +96,8 @@ def test_a_lookup_that_is_not_as_documented_names_the_field(
         (f"{C}/timeline?from=yesterday", "from"),
         (f"{C}/timeline?to=2026-02-30", "to"),
         (f"{C}/timeline?direction=sideways", "direction"),
+        (f"{C}/timeline?family=typo", "'commerce'"),
+        (f"{C}/timeline/stream?family=typo", "family"),
         (f"{C}/timeline?audience=all", "audience"),
         (f"{C}/timeline?min_position=7", "min_position"),
         (f"{C}/timeline/stream?after=nonsense", "after"),

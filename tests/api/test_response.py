@@ -296,6 +296,39 @@ def test_who_asks_about_the_ends_of_the_calendar_is_answered(
 
 
 @pytest.mark.parametrize(
+    "other",
+    [
+        "from=2020-01-01&to=2099-01-01&by=channel&of=email",
+        "from=2020-01-01&to=2099-01-01&by=agent&of=web_chat",
+        "from=2020-01-01&to=2099-01-01&by=channel&of=web_chat&first=true",
+        "from=2020-01-01&to=2099-01-01&by=channel&of=web_chat&verdict=open",
+        "from=2020-01-02&to=2099-01-01&by=channel&of=web_chat",
+        "from=2020-01-01&by=channel&of=web_chat",
+    ],
+)
+def test_a_cursor_of_other_turns_is_refused(server: Server, other: str) -> None:
+    for n in range(3):
+        Story(server, who=f"u-{n}").says(n, thread=f"thread-{n}")
+    seen(server)
+    asked = "/v1/metrics/response/turns?from=2020-01-01&to=2099-01-01&by=channel&of=web_chat"
+    given = server.get(f"{asked}&limit=1").json()["next"]
+    answer = server.get(f"/v1/metrics/response/turns?{other}&cursor={given}")
+    assert answer.status_code == 400, answer.text
+    problem = problem_of(answer)
+    assert problem["code"] == "cursor_invalid"
+    assert "the same from, to, by, of, first and verdict" in problem["message"]
+    on = server.get(f"{asked}&limit=2&cursor={given}")
+    assert on.status_code == 200  # how many one takes at once is no part of the question
+
+
+def test_turns_until_now_go_on_while_time_goes_on(server: Server) -> None:
+    for n in range(3):
+        Story(server, who=f"u-{n}").says(n, thread=f"thread-{n}")
+    seen(server)
+    assert len(behind(server, "/v1/metrics/response/turns?from=2020-01-01&limit=1")) == 3
+
+
+@pytest.mark.parametrize(
     ("query", "status", "named"),
     [
         ("from=yesterday", 422, "query from"),

@@ -225,6 +225,8 @@ def test_a_restore_cut_short_can_be_repeated_and_nobody_opens_it_before(
     if (name, after) != ("write_whole", 1):
         with pytest.raises(RestoreUnfinished):
             SqliteKeyring.at(tmp_path / "new")
+        with pytest.raises(RestoreUnfinished):
+            back_up(tmp_path / "new", tmp_path / "copy of half", NOON)
 
     assert answer("restore", tmp_path / "backup", "--data", tmp_path / "new")["digests"] == digests
     assert not (tmp_path / "new" / "restore.json").exists()

@@ -84,6 +84,51 @@ def test_keys_apart_are_apart(data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "backup").exists()
 
 
+@pytest.mark.parametrize("into", ["data", "data/nightly", "data/a/b"])
+def test_a_backup_inside_of_the_data_directory_is_refused(data: Path, tmp_path: Path, into: str) -> None:
+    before = sorted(data.iterdir())
+
+    apart = run("backup", tmp_path / "backup", "--data", data, "--keys", tmp_path / into)
+    whole = run("backup", tmp_path / into, "--data", data)
+
+    for refused in (apart, whole):
+        assert refused.exit_code == FAILED
+        assert f"{tmp_path / into}: expected a directory outside of the data directory" in refused.stderr
+    assert sorted(data.iterdir()) == before
+    assert not (tmp_path / "backup").exists()
+
+
+def test_a_link_does_not_hide_where_a_backup_would_lie(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(data)
+
+    refused = run("backup", tmp_path / "link" / "nightly", "--data", data)
+
+    assert (refused.exit_code, "outside of the data directory" in refused.stderr) == (FAILED, True)
+
+
+def test_a_restore_into_the_backup_itself_is_refused(data: Path) -> None:
+    made = backed_up(data, "backup", "--with-master-key")
+
+    refused = run("restore", made, "--data", made / "new")
+
+    assert (refused.exit_code, "expected a directory outside of the backup" in refused.stderr) == (
+        FAILED,
+        True,
+    )
+    assert not (made / "new").exists()
+
+
+def test_a_file_where_a_directory_should_be_is_said_to_be_one(data: Path, tmp_path: Path) -> None:
+    made = backed_up(data, "backup", "--with-master-key")
+    file = tmp_path / "notes.txt"
+    file.write_text("milk\n")
+
+    for refused in (run("backup", file, "--data", data), run("restore", made, "--data", file)):
+        assert refused.exit_code == FAILED
+        assert f"{file}: expected a directory, not a file; name another directory" in refused.stderr
+    assert file.read_text() == "milk\n"
+
+
 def test_a_master_key_that_is_not_there_is_said_to_be_missing_and_where_to_put_it(
     data: Path, tmp_path: Path
 ) -> None:

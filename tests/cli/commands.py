@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -44,17 +46,22 @@ def lines(*arguments: object) -> list[list[str]]:
 
 
 def started(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own, with text pipes."""
+    """The command in a process of its own, with text pipes. Ctrl-C ends it also where a shell, as it starts the tests
+    in the background, had them ignore it: what is ignored children ignore too, and what is handled they do not."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHBOOK_")}
-    return subprocess.Popen(
-        [*TOUCHBOOK, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        **options,
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [*TOUCHBOOK, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            **options,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def listening(process: subprocess.Popen[str]) -> str:
@@ -118,8 +125,10 @@ class Scripted:
 
 
 @contextmanager
-def scripted(*answers: tuple[int, dict[str, str], object]) -> Iterator[Scripted]:
-    """Each answer is (status, headers, JSON content or bytes)."""
+def scripted(
+    *answers: tuple[int, dict[str, str], object], certificate: Path | None = None
+) -> Iterator[Scripted]:
+    """Each answer is (status, headers, JSON content or bytes). With a certificate it speaks TLS."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -143,7 +152,13 @@ def scripted(*answers: tuple[int, dict[str, str], object]) -> Iterator[Scripted]
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    script = Scripted(f"http://127.0.0.1:{server.server_port}", list(answers))
+    scheme = "http"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    script = Scripted(f"{scheme}://127.0.0.1:{server.server_port}", list(answers))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield script

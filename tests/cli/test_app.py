@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from touchbook import errors
 from touchbook.cli import exits
 from touchbook.cli.app import app
 from touchbook.cli.output import printable
+from touchbook.streams.backends.sqlite import connect
 
 SECRET = "ann@example.test"
 
@@ -112,6 +115,7 @@ SERVING = ("fastapi", "starlette", "uvicorn", "faust", "kafka", "aiokafka", "cli
         (["digest"], SERVING),
         (["keys", "list"], (*SERVING, "touchbook.wiring", "touchbook.schemas.touchpoints", "yaml")),
         (["audit", "verify"], (*SERVING, "touchbook.wiring", "touchbook.schemas.touchpoints", "yaml")),
+        (["score", "42", "--to", "http://127.0.0.1:1", "--key", "k"], (*SERVING, "yaml", "rich", "pygments")),
     ],
 )
 def test_a_command_imports_nothing_that_it_does_not_need(
@@ -125,9 +129,8 @@ try:
 finally:
     print(*(name for name in {unneeded!r} if name in sys.modules), file=sys.stderr)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments, "--data", shop.data], capture_output=True, text=True
-    )
+    where = () if "--to" in arguments else ("--data", shop.data)
+    done = subprocess.run([sys.executable, "-c", program, *arguments, *where], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == "", done.stderr
 
 
@@ -183,6 +186,33 @@ def test_every_error_ends_with_its_code_and_one_line_that_quotes_nobody(error: E
     assert result.stderr.count("\n") == 1
     assert SECRET not in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (sqlite3.OperationalError("database or disk is full"), "free space there"),
+        (OSError(errno.ENOSPC, "No space left on device", "file"), "free space there"),
+        (OSError(errno.EROFS, "Read-only file system", "file"), "mount it for writing"),
+        (PermissionError(errno.EACCES, "Permission denied", "file"), "owner or rights"),
+        (FileExistsError(errno.EEXIST, "File exists", "file"), "a file stands where a directory should"),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "f/g"),
+            "a file stands where a directory should",
+        ),
+    ],
+)
+def test_what_the_disk_or_the_system_refuses_comes_with_what_to_do(error: Exception, remedy: str) -> None:
+    assert remedy in exits.message_of(error)
+
+
+def test_sqlite_is_helped_to_say_what_it_may_not_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keyring.sqlite").mkdir()  # what cannot be opened, for root too
+    with pytest.raises(sqlite3.OperationalError, match=r"unable to open database file$"):
+        connect(tmp_path / "keyring.sqlite")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(sqlite3.OperationalError, match=r"file: keyring\.sqlite: Permission denied"):
+        connect(tmp_path / "keyring.sqlite")
 
 
 def test_what_is_unexpected_names_its_type_and_place() -> None:

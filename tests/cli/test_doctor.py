@@ -96,7 +96,8 @@ def test_a_key_of_another_role_gets_as_far_as_it_may(shop: Shop, role: str) -> N
 
 def test_an_unknown_key_is_a_refusal_and_no_server_is_unreachable(shop: Shop) -> None:
     found = report("--to", shop.url, "--key", "nobody", exit=3)
-    assert statuses(found) == {"server": "fail"}
+    assert statuses(found) == {"key": "fail"}
+    assert "`touchbook keys create --role channel`" in found["key"]["next"]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert statuses(report("--to", f"http://127.0.0.1:{port}", "--key", "k", exit=4)) == {"server": "fail"}
@@ -255,6 +256,14 @@ def test_a_disk_is_full_before_it_is_full(
     usage = type(doctor.shutil.disk_usage("/"))(1000 * GIB, 1000 * GIB - free, free)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
     assert doctor._space(data).status == status
+
+
+def test_a_small_disk_with_little_room_is_told_though_it_is_mostly_empty(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type(doctor.shutil.disk_usage("/"))(GIB // 2, GIB // 4 + 1, GIB // 4 - 1)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    assert doctor._space(data).status == "warn"
 
 
 def test_limits_are_held_against_the_settings(data: Path) -> None:

@@ -39,6 +39,46 @@ def test_check_names_the_line_and_column_of_a_mistake(tmp_path: Path) -> None:
     assert "72h" in told.stderr or "24h" in told.stderr
 
 
+def test_check_knows_the_tiers_of_fatigue(tmp_path: Path) -> None:
+    file = changed(tmp_path, "fatigue: {exhausted: deny}", "fatigue: {tyred: deny}")
+    told = run("policy", "check", file)
+    assert told.exit_code == 1
+    assert "`fatigue` has no `tyred`; it can say fresh, fine, tired, exhausted" in told.stderr
+
+
+def test_check_says_everything_that_binds(tmp_path: Path) -> None:
+    file = changed(tmp_path, "company: {zone: UTC, hours: always}", COMPANY)
+    text = file.read_text("utf-8").replace("{silent_after: 5d}", "{silent_after: 3d, time: working}")
+    file.write_text(text.replace("fatigue: {exhausted: deny}", CONTACT), "utf-8")
+    (version,) = answer("policy", "check", file)["versions"]
+    told = [*map(tuple, version["promises"]), *map(tuple, version["contact"])]
+    for line in SAID:
+        assert line in told
+
+
+COMPANY = (
+    'company: {zone: Europe/Riga, hours: {mon-thu: "09:00-18:00", sat: ["09:00-12:00", "13:00-24:00"]}, \
+holidays: [2026-12-24, --12-25]}'
+)
+CONTACT = """fatigue: {exhausted: deny, tired: {caps: [{name: when tired, most: 1, window: 7d}]}}
+    caps: [{name: sales, tags: [sale], purposes: [offer], most: 2, per: week, soft: true}]
+    cadence: [{name: hello, purposes: [teach], every: 90d}]"""
+SAID = [
+    ("company's time", "Europe/Riga"),
+    ("working hours mon, tue, wed, thu", "09:00-18:00"),
+    ("working hours sat", "09:00-12:00, 13:00-24:00"),
+    ("holidays", "2026-12-24, each 12-25"),
+    ("reply: everything else", "within 1d"),
+    ("a silent case", "after 72h of working time"),
+    ("fatigue exhausted", "deny"),
+    ("fatigue tired: when tired", "everything that counts: 1 in 7d"),
+    ("cap sales", "purpose offer, tag sale: 2 a week; not where a cadence is due"),
+    ("cadence hello", "purpose teach: every 90d"),
+    ("wished frequency", "daily 1d, weekly 7d, monthly 30d, never deny"),
+    ("language of the message", "one he understands"),
+]
+
+
 def test_a_file_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
     told = run("policy", "check", tmp_path / "none.yaml")
     assert told.exit_code == 2

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.commands import answer, event, json_file, key_for, lines, problem, run, scripted
 from tests.cli.conftest import Shop
+from tests.servers.certificates import Certificates
 
 HER = {"user_id": "ann"}
 ANN = {"user_id": "ann", "email": "ann@example.test", "phone": "+493012345678"}
@@ -245,6 +246,12 @@ def test_a_key_of_another_role_is_refused(told: Shop) -> None:
 
 def test_nobody_there_is_unreachable() -> None:
     assert run("score", "user_id:ann", "--to", "http://127.0.0.1:1", "--key", "k").exit_code == 4
+
+
+def test_over_tls_a_server_has_to_prove_who_it_is_also_on_this_machine(tmp_path: Path) -> None:
+    with scripted((200, {}, {}), certificate=Certificates(tmp_path).server) as server:
+        assert run("score", "user_id:ann", "--to", server.url, "--key", "k").exit_code == 4
+    assert server.paths == []
 
 
 def test_a_reference_is_one_segment_of_the_path_whatever_it_holds() -> None:

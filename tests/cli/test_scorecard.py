@@ -162,6 +162,9 @@ def test_a_candidate_says_who_moves_and_why(busy: Shop, tmp_path: Path) -> None:
     shown = run("scorecard", "backtest", file, "--data", busy.data)
     assert shown.exit_code == 0
     assert f"{told['winners'][0]['customer']}\t{told['winners'][0]['value']:+}\t" in shown.stdout
+    assert "\n\nwinners\tvalue\twas\tis\tbecause\n" in shown.stdout
+    assert shown.stdout.partition("\nlosers\t")[2].count("\n") == 1 + len(told["losers"])
+    assert shown.stdout.startswith("loyalty 1 beside loyalty 1: ")
 
 
 def test_a_new_name_is_shown_alone_unless_it_is_told_what_to_be_compared_with(

@@ -18,6 +18,10 @@ from urllib.parse import quote
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.cli.commands import key_for
+from touchbook.cli.serve import running
+from touchbook.settings import settings_from
+
 SECONDS = 60
 TOUCHBOOK = (sys.executable, "-m", "touchbook")
 
@@ -108,10 +112,7 @@ def serving(
         **os.environ,
         **{f"TOUCHBOOK_{name.upper()}": str(value) for name, value in settings.items()},
     }
-    made = subprocess.run(
-        [*TOUCHBOOK, "keys", "create", "--data", str(data), "--role", "admin", "--source", "tests", "--json"],
-        capture_output=True, text=True, check=True, timeout=SECONDS,
-    )  # fmt: skip
+    admin = key_for(data, "admin", "tests")
     process = subprocess.Popen(
         [*TOUCHBOOK, "serve", "--data", str(data), "--port", "0", "--log-level", log_level, "--json"],
         stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
@@ -120,7 +121,7 @@ def serving(
         assert process.stdout is not None
         url = str(json.loads(process.stdout.readline())["url"])
         with httpx.Client(base_url=url, timeout=SECONDS) as client:
-            touchbook = Touchbook(url, data, client, json.loads(made.stdout)["key"])
+            touchbook = Touchbook(url, data, client, admin)
             yield touchbook
             assert touchbook.adds_up()
         process.send_signal(signal.SIGTERM)
@@ -128,3 +129,16 @@ def serving(
     finally:
         process.kill()
         process.communicate()
+
+
+@contextmanager
+def serving_here(data: Path) -> Iterator[Touchbook]:
+    """The same in this process, where it does not matter that it is one of its own."""
+    admin = key_for(data, "admin", "tests")
+    with (
+        running(settings_from(data=data, port=0)) as server,
+        httpx.Client(base_url=server.url, timeout=SECONDS) as client,
+    ):
+        touchbook = Touchbook(server.url, data, client, admin)
+        yield touchbook
+        assert touchbook.adds_up()

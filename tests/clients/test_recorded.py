@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clients.server import Touchbook, serving
+from tests.clients.server import Touchbook, serving_here
 
 pytestmark = pytest.mark.clients
 
@@ -45,7 +45,7 @@ def test_recordings_of_both_sdks_are_here() -> None:
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_recorded_request_is_taken_whole_and_its_retry_changes_nothing(tmp_path: Path, name: str) -> None:
-    with serving(tmp_path) as touchbook:
+    with serving_here(tmp_path) as touchbook:
         key = touchbook.key("web-shop")
         for request in RECORDED[name]:
             sent = {item["messageId"]: item for item in request["body"]["batch"]}

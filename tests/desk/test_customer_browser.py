@@ -193,6 +193,7 @@ def test_an_unlink_is_shown_before_it_is_done(server: Server, open_desk: Open) -
     page.get_by_role("checkbox", name="E-mail").check()
     page.get_by_role("button", name="Show what would change").first.click()
     expect(page.locator(".sides thead")).to_contain_text("Then: 2 customers")
+    expect(page.locator("#preview-title")).to_be_focused()  # with keys alone one goes on from there
     assert not grave_faults(page)
     page.get_by_role("button", name="Tell them apart").click()
     expect(page.locator("h1")).to_have_text("User joined")

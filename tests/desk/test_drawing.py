@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from touchbook.api.desk.drawing import LABEL_HEIGHT, chart_of
+from touchbook.api.desk.drawing import CHART_TOP, LABEL_HEIGHT, chart_of
 from touchbook.api.desk.words import Words
 
 TIERS = [("broken", 0), ("doubtful", 30), ("neutral", 45), ("trusting", 60), ("firm", 75)]
@@ -30,3 +30,12 @@ def test_no_two_words_touch(values: list[int]) -> None:
     chart = chart_of("Trust", values, TIERS, lambda at, fell: "", WORDS)
     assert chart is not None
     assert all(lower.at - upper.at >= LABEL_HEIGHT for upper, lower in pairwise(chart.thresholds))
+
+
+def test_a_line_above_all_thresholds_leaves_room_for_their_words() -> None:
+    chart = chart_of("Trust", [77] * 70 + [36] * 20, TIERS, lambda at, fell: "", WORDS)
+    assert chart is not None
+    assert min(lower.at - upper.at for upper, lower in pairwise(chart.thresholds)) > 14, (
+        "as tall as a line of print"
+    )
+    assert min(float(place.split(",")[1]) for run in chart.runs for place in run.split()) == CHART_TOP

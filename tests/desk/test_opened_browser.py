@@ -43,6 +43,21 @@ def test_an_entry_stays_open_and_its_answer_is_seen_when_a_mood_is_tagged_on_it(
     expect(card).to_have_count(1)
 
 
+def test_a_mood_is_tagged_with_keys_alone(server: Server, open_desk: Open) -> None:
+    just(server, "complaint_raised", {"text": "By keys."}, who="keyed")
+    page = open_desk(server, path_of(server, "user_id:keyed"))
+    until(page, f"{CONNECTED} != null")
+    card = page.locator(".tp", has_text="By keys.")
+    card.focus()
+    glad = card.get_by_role("button", name="glad")
+    for _ in range(2):  # asked twice, it is shown once
+        page.keyboard.press("t")
+        expect(glad).to_be_focused()
+    expect(card.locator(".felt")).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(card.locator(".done")).to_have_text("Tagged: glad")
+
+
 def test_an_open_message_is_read_to_its_end_though_the_talk_goes_on(server: Server, open_desk: Open) -> None:
     said = {"thread": "talk"}
     just(server, "chat_message_sent", {**said, "text": "Hello?"}, who="talker")

@@ -20,10 +20,11 @@ from starlette.responses import Response
 from tests.api.serving import Server, serving
 from tests.desk.signed import a_server, a_session, sealer, signed_in, token_of, visitor, with_session
 from touchbook.api.desk.assets import Assets
-from touchbook.api.desk.pages import HEADERS, Desk, Visit
+from touchbook.api.desk.pages import HEADERS, Desk, Visit, environment
 from touchbook.api.desk.session import COOKIE, SESSION_SECONDS, Session
 from touchbook.api.desk.visits import LONGEST_FORM, PREFERENCES
 from touchbook.errors import CustomerUnknown, Overloaded
+from touchbook.schemas.times import rfc3339
 from touchbook.settings import Settings
 from touchbook.wiring import now
 
@@ -219,9 +220,8 @@ def test_a_zone_that_nobody_knows_is_refused_at_the_start(zone: str) -> None:
         Settings(desk_zone=zone)
 
 
-def test_an_icon_that_the_sprite_lacks_is_a_circle(server: Server) -> None:
-    desk = Desk(server.book)
-    macros = desk._environments["en"].globals
+def test_an_icon_that_the_sprite_lacks_is_a_circle() -> None:
+    macros = environment("en").globals
     assert macros["icon"]("mail").endswith('icons.svg#i-mail"/></svg>')
     assert macros["icon"]("no-such-icon").endswith('icons.svg#i-circle"/></svg>')
 
@@ -299,10 +299,11 @@ def test_a_request_is_logged_by_its_route_and_its_agents_source_and_never_by_its
     ]
 
 
-def test_a_stream_learns_that_its_session_has_ended(server: Server) -> None:
+def test_a_stream_learns_that_its_session_has_ended(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     key, _ = server.book.control.create_key("agent", "support")
     at = now()
-    desk = Desk(server.book, lambda: at)
+    monkeypatch.setattr(server.book, "now", lambda: at)
+    desk = Desk(server.book)
     scope = {"type": "http", "method": "GET", "path": "/desk/live", "query_string": b"", "headers": []}
     cookie = f"{COOKIE}={desk.sessions.seal(Session.begin(key, at))}"
     visit = desk.visit(Request({**scope, "headers": [(b"cookie", cookie.encode())]}))
@@ -314,6 +315,23 @@ def test_a_stream_learns_that_its_session_has_ended(server: Server) -> None:
     server.book.control.revoke_key(key.id)
     assert not visit.signed_in
     assert not desk.visit(Request(scope)).signed_in
+
+
+def test_pages_and_doors_go_by_the_clock_of_the_book(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, at = signed_in(server), now() + 5 * 86_400_000
+    headers = {
+        "Authorization": f"Bearer {server.key('publish')}",
+        "Content-Type": "application/cloudevents+json",
+    }
+    event = {
+        "specversion": "1.0", "id": "ahead", "source": "web-shop", "type": "page_viewed", "time": rfc3339(at),
+        "data": {"name": "Home", "identifiers": {"user_id": "ahead"}},
+    }  # fmt: skip
+    assert "24 hours ahead" in server.http.post("/v1/events", json=event, headers=headers).json()["detail"]
+    monkeypatch.setattr(server.book, "now", lambda: at)
+    answer = server.http.post("/v1/events", json={**event, "id": "now"}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert agent.get("/desk/overview").status_code == 303, "his session ended days ago"
 
 
 @pytest.mark.parametrize("host", ["[", "]:x", "a b", "elsewhere.example.test", "[::1]:99999999"])

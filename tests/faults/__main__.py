@@ -84,6 +84,10 @@ def main() -> int:
     asked.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)} (all)")
     given = asked.parse_args()
     kinds = given.kinds.split(",")
+    if unknown := set(kinds) - KIND.keys():
+        asked.error(f"--kinds: expected some of {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
+    if given.cycles < len(kinds):
+        asked.error(f"--cycles: expected {len(kinds)} or more, one for each kind")
     try:
         preload = {"LD_PRELOAD": str(library())}
     except (pytest.skip.Exception, pytest.fail.Exception) as why:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.books import a_book, event, folded, publish
+from tests.cli.commands import run
 from tests.faults.check import left_over
 from tests.faults.cycles import NEVER, Cycles, wait
 from tests.faults.scenarios import unsafe
 from tests.faults.servers import Forked
 from tests.faults.shim import FAIL, WRITE, Faults
+from touchbook.cli.exits import FAILED
 from touchbook.projections.fold import projection_version
 from touchbook.projections.stores.sqlite import build, serving
 from touchbook.schemas.catalogue import Catalogue
@@ -131,6 +133,25 @@ def test_a_file_system_that_is_really_full_refuses_and_goes_on_when_there_is_roo
     cycles.path = small_disk.parent / "roomy"
     cycles.directory.path = cycles.path
     assert not cycles.finish(reference=False)
+
+
+def test_a_file_system_that_is_read_only_is_said_to_be(
+    small_disk: Path, sealed_disk: Callable[[], None], tmp_path: Path
+) -> None:
+    data = small_disk / "book"
+    with a_book(data) as book:
+        publish(book, [event("page_viewed")])
+    sealed_disk()
+    for asked in (
+        ("serve", "--data", data, "--port", 0),
+        ("timeline", "user_id:ann", "--data", data),
+        ("backup", tmp_path / "backup", "--data", data),
+        ("backup", small_disk / "backup", "--data", data),
+        ("keys", "create", "--role", "agent", "--source", "desk", "--data", small_disk / "new"),
+    ):
+        refused = run(*asked)
+        assert refused.exit_code == FAILED
+        assert "mount it for writing, or name another directory" in refused.stderr
 
 
 def test_files_that_must_not_grow_refuse_and_go_on_when_they_may(forked: Forked, tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """Atheris, led by coverage, on everything between the bytes of a body and a touchpoint ready for the journal.
 
     python -m tests.fuzz.decoder [seconds, 60 if not said] [folder of the corpus, kept from run to run]
+    python -m tests.fuzz.decoder FILE                       one input again, as a finding names it
 
 The first byte of an input says which door and which headers; the rest is the body. Held to: only refusals that say what
 was expected; the decoder and its slow reference agree; what is accepted survives sealing's encoding unchanged, can be
-folded, and has words in every language. Exits 1 with the input in `crash-…` where one of these breaks.
+folded, and has words in every language. Ends with 1 where one of these breaks, and names the file that holds the input.
+FUZZ_SEED in the environment makes it go the same way again, from the same corpus.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -44,18 +47,50 @@ CALLS = ("batch", "track", "identify", "page", "screen", "group", "alias")
 SHOP, PAGE = Publisher(SOURCE, "web"), Publisher(SOURCE, "web", public=True)
 
 
-def main(seconds: int, corpus: Path | None) -> None:
+def main(seconds: int, corpus: Path | None) -> int:
+    """What libFuzzer ends it ends at once, so it runs in a child, and this clears up."""
+    before = found()
     with tempfile.TemporaryDirectory(prefix="touchbook-fuzz-") as folder:
-        seeds = Path(folder) / "seeds"
-        seeds.mkdir()
-        for number, seed in enumerate(seeds_of_the_table() + seeds_of_samples()):
-            (seeds / f"seed-{number}").write_bytes(seed)
+        if not (child := os.fork()):
+            fuzz(seconds, corpus, Path(folder))
+        try:
+            ended = os.waitpid(child, 0)[1]
+        except KeyboardInterrupt:
+            ended = os.waitpid(child, 0)[1]
+    for file in sorted(found() - before):
+        print(f"decoder: a finding; see it again: python -m tests.fuzz.decoder {file}")
+    print(f"decoder: {'failed' if ended else 'nothing found'}")
+    return 1 if ended else 0
+
+
+def found() -> set[Path]:
+    """Inputs that libFuzzer kept, here, because something was wrong with them."""
+    return {file for kind in ("crash", "timeout", "oom") for file in Path.cwd().glob(f"{kind}-*")}
+
+
+def fuzz(seconds: int, corpus: Path | None, folder: Path) -> None:
+    seeds = folder / "seeds"
+    seeds.mkdir()
+    for number, seed in enumerate(seeds_of_the_table() + seeds_of_samples()):
+        (seeds / f"seed-{number}").write_bytes(seed)
+    book = open_book(settings_from(data=folder / "data"))
+    kept = corpus or folder / "corpus"
+    kept.mkdir(parents=True, exist_ok=True)
+    options = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=10", "-rss_limit_mb=2048"]
+    options += [f"-seed={seed}"] if (seed := os.environ.get("FUZZ_SEED")) else []
+    atheris.Setup([sys.argv[0], *options, str(kept), str(seeds)], lambda data: try_one(book, data))
+    atheris.Fuzz()
+
+
+def again(file: Path) -> None:
+    """Raises what it finds wrong with this input."""
+    with tempfile.TemporaryDirectory(prefix="touchbook-fuzz-") as folder:
         book = open_book(settings_from(data=Path(folder) / "data"))
-        kept = corpus or Path(folder) / "corpus"
-        kept.mkdir(parents=True, exist_ok=True)
-        options = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=10", "-rss_limit_mb=2048"]
-        atheris.Setup([sys.argv[0], *options, str(kept), str(seeds)], lambda data: try_one(book, data))
-        atheris.Fuzz()
+        try:
+            try_one(book, file.read_bytes())
+        finally:
+            book.close()
+    print(f"decoder: nothing is wrong with {file}")
 
 
 def seeds_of_the_table() -> list[bytes]:
@@ -167,4 +202,8 @@ def same(one: Any, other: Any) -> bool:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 60, Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    said = sys.argv[1:]
+    if said and not said[0].isdecimal():
+        again(Path(said[0]))
+    else:
+        sys.exit(main(int(said[0]) if said else 60, Path(said[1]) if said[1:] else None))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import yaml
 from hypothesis import strategies as st
 
 from tests.books import event
+from touchbook.schemas import shipped_yaml
 from touchbook.schemas.catalogue import CATALOGUE
 from touchbook.streams.admission import OURS_ALONE
 
@@ -51,7 +51,7 @@ def samples(ours: bool = False) -> list[tuple[str, dict[str, Any]]]:
 
     found = []
     for file in resources.files("touchbook.schemas").joinpath("samples").iterdir():
-        for one in yaml.safe_load(file.read_text("utf-8")):
+        for one in shipped_yaml.read(file.read_text("utf-8")):
             if (
                 one["type"] in CATALOGUE
                 and one["type"] not in ("link", "unlink")

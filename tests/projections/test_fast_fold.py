@@ -153,6 +153,19 @@ def test_a_body_is_read_back_exactly_as_the_plain_reader_reads_it(data: dict[str
     assert exactly(read.data) == exactly(data)
 
 
+def test_a_whole_number_that_was_sent_with_decimals_reads_as_one() -> None:
+    with a_book() as book:
+        order = {"order_id": "7", "amount": 1200.0, "currency": "EUR"}
+        publish(book, [event("order_placed", order, id="o"), event("survey_answered", {"nps": 9.0}, id="s")])
+        ann = folded(book).customers.find("user_id:ann")
+        items = book.customers.timeline(ann, TimelineFilters(), None, 5, "en")["items"]
+        assert {one["headline"] for one in items} == {
+            "Order 7 placed for €12.00",
+            "Survey answer · would recommend 9 of 10",
+        }
+        assert [str(one["data"].get("amount")) for one in items if one["id"] == "o"] == ["1200.0"]
+
+
 def test_text_that_no_store_can_write_is_shown_as_unreadable_and_stops_nobody() -> None:
     with a_book() as book:
         good = book.admission.touchpoint_of(Item("cloudevents", event("page_viewed", id="1"), {}), SHOP, NOON)

@@ -63,7 +63,7 @@ versions:
     caps:
     - {name: offers, most: 2, window: 7d, channels: [email], purposes: [offer], tags: [sale, news], soft: true}
     - {name: day, most: 0, per: day}
-    frequency: {weekly: 7d, never: deny}
+    frequency: {weekly: 8d, never: deny}
     languages: any
     cadence:
     - {name: hello, every: 90d, purposes: [welcome]}
@@ -111,7 +111,7 @@ def test_a_file_is_read_to_the_last_word() -> None:
             Cap("offers", 2, 7 * DAY, None, ("email",), ("offer",), ("sale", "news"), soft=True),
             Cap("day", 0, per="day"),
         ),
-        frequency={"weekly": 7 * DAY, "never": None},
+        frequency={"daily": DAY, "weekly": 8 * DAY, "monthly": 30 * DAY, "never": None},
         languages=None,
         cadence=(Cadence("hello", 90 * DAY, (), ("welcome",)),),
     )
@@ -219,6 +219,7 @@ WRONG = [
     ),
     ("[support]", "[help]", 14, "'help' is none of welcome, teach, support"),
     ("15m}", "4d}", 14, "`within` is later than `ignored_after`"),
+    ("{channels: [web_chat], purposes: [support], within: 15m}", "{within: 15m}", 15, "never applies"),
     ("18:00-09:00", "09:00-09:00", 15, "`hours` begin and end at once"),
     ("8h, time: working", "8h, time: office", 16, "`time` must be calendar or working"),
     ("ignored_after: 3d", "ignored_after: 0s", 17, "`ignored_after` must be a duration"),
@@ -228,6 +229,7 @@ WRONG = [
     ("order:shipped", "shipped", 20, "'shipped' is no stage; expected one as order:shipped"),
     ("hold: 10m", "hold: 2d", 22, "`hold` must be a duration as 30s, 15m, 24h or 7d, from 1s to 1d"),
     ("offer: required", "offer: maybe", 23, "`offer` must be required or withdrawal"),
+    ("offer: required", "offer: true", 23, "`offer` must be required or withdrawal"),
     ("offer: required", "sale: required", 23, "has no `sale`; it can say welcome, teach"),
     ("[caps, do_not_contact]", "[cap]", 24, "'cap' is none of do_not_contact, consent"),
     ("service: true", "service: 1", 25, "`service` must be true or false"),
@@ -240,7 +242,7 @@ WRONG = [
     ("most: 2", "most: -1", 33, "cap 'offers': `most` must be a whole number from 0"),
     ("per: day", "per: year", 34, "`per` must be day or week or month"),
     ("name: day", "name: offers", 34, "two of `caps` are called 'offers'"),
-    ("weekly: 7d", "hourly: 1h", 35, "has no `hourly`; it can say daily, weekly, monthly, never"),
+    ("weekly: 8d", "hourly: 1h", 35, "has no `hourly`; it can say daily, weekly, monthly, never"),
     ("languages: any", "languages: all", 36, "`languages` must be content or any"),
     ("every: 90d, ", "", 38, "cadence 'hello' needs `every`"),
     ("every: 90d", "every: 1s", 38, "`every` must be a duration"),
@@ -257,6 +259,16 @@ def test_what_is_wrong_is_named_by_file_line_field_and_what_was_expected(
         read_policies("shop.yaml", FULL.replace(right, wrong, 1))
     assert str(caught.value).startswith(f"shop.yaml, line {line}: ")
     assert expected in str(caught.value)
+
+
+def test_a_tier_of_fatigue_that_there_is_not_is_named() -> None:
+    tiers = ("fresh", "tired", "exhausted")
+    assert read_policies("shop.yaml", FULL, tiers) == read_policies("shop.yaml", FULL)
+    with pytest.raises(PolicyInvalid) as caught:
+        read_policies("shop.yaml", FULL.replace("      tired:", "      tyred:"), tiers)
+    assert str(caught.value) == (
+        "shop.yaml, line 29: `fatigue` has no `tyred`; it can say fresh, tired, exhausted"
+    )
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:

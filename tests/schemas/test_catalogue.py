@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from touchbook.errors import Rejected
 from touchbook.schemas.catalogue import CATALOGUE, Catalogue, Plain, Reading
@@ -51,6 +53,62 @@ def test_a_type_of_ours_is_read_with_its_fields_and_counts_under_its_name() -> N
     assert (reading.type, reading.family, reading.own_signal) == ("session_ended", "account", "session_ended")
     assert reading.details.model_dump()["seconds"] == 540
     assert reading.details.model_dump()["screen"] == "cart", "unknown fields are kept"
+
+
+def numeric_fields() -> Iterator[tuple[str, str]]:
+    """Every (type, field) that declares a number, by what is published of it."""
+    for type, model in CATALOGUE.items():
+        for name, said in model.model_json_schema()["properties"].items():
+            kinds = {each.get("type") for each in (said, *said.get("anyOf", ()))}
+            if kinds & {"integer", "number"} and "string" not in kinds:
+                yield type, name
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_truth_value_is_no_number(value: bool) -> None:
+    fields = list(numeric_fields())
+    assert ("order_placed", "amount") in fields
+    for type, field in fields:
+        with pytest.raises(ValidationError) as caught:
+            CATALOGUE[type].model_validate({field: value})
+        wrong = {error["loc"]: error["msg"] for error in caught.value.errors()}
+        assert wrong[(field,)] == "Value error, input should be a number, not true or false", (type, field)
+
+
+def test_a_truth_value_is_no_number_in_a_list_either_nor_as_a_total() -> None:
+    order: dict[str, Any] = {"order_id": "7", "currency": "EUR", "total": 12.5}
+    refused = refusal("order_placed", order | {"items": [{"quantity": True}]})
+    assert (refused.code, refused.field) == ("field_invalid", "items.0.quantity")
+    reading = read("order_placed", order | {"total": True})
+    assert "spend:EUR" not in {signal.name for signal in reading.details.signals()}
+    assert list(reading.details.marks()) == ["money_unreadable"]
+
+
+def test_what_was_accepted_with_a_truth_value_before_is_a_plain_card() -> None:
+    reading = CATALOGUE_ALONE.read_lenient("order_placed", 1, {"order_id": "7", "amount": True})
+    assert (type(reading.details), reading.own_signal) == (Plain, "order_placed")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("nps", 11), ("nps", -1), ("csat", 0), ("csat", 6), ("ces", 0), ("ces", 8)]
+)
+def test_an_answer_beyond_its_scale_is_refused(field: str, value: int) -> None:
+    assert refusal("survey_answered", {field: value}).field == field
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("items", "tea", "items: input should be a list"),
+        ("items", [5], "items.0: input should be an object"),
+        ("items", [{"category": {}}], "items.0.category: input should be a text or a list of texts"),
+        ("category", ["tea", 5], "category: input should be a text or a list of texts"),
+        ("total", [12.5], "total: input should be a number or text"),
+        ("actor", "bot", "actor: input should be an object"),
+    ],
+)
+def test_what_was_expected_is_said_in_words_of_json(field: str, value: Any, expected: str) -> None:
+    assert str(refusal("order_placed", {"order_id": "7", field: value})) == expected
 
 
 def test_a_wrong_field_is_named_by_its_path() -> None:

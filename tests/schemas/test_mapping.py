@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from touchbook.errors import MappingInvalid, Rejected
+from touchbook.schemas import shipped_yaml
 from touchbook.schemas.catalogue import Catalogue, Plain, Reading
 from touchbook.schemas.details import Details
 from touchbook.schemas.mapping import BUILT_IN, Mapping, folded, text_fields
@@ -17,7 +17,7 @@ from touchbook.schemas.touchpoints import TYPES
 from touchbook.schemas.translating import MAX_EACH, found
 
 SEGMENT = Catalogue()
-EVENTS: dict[str, Any] = yaml.safe_load(BUILT_IN.read_text(encoding="utf-8"))
+EVENTS: dict[str, Any] = shipped_yaml.read(BUILT_IN.read_text(encoding="utf-8"))
 
 UNO = {
     "product_id": 101,

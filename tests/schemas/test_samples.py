@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from touchbook.schemas import details as details_module
+from touchbook.schemas import shipped_yaml
 from touchbook.schemas.catalogue import CATALOGUE
 from touchbook.schemas.details import Details
 from touchbook.schemas.display import LANGUAGES
@@ -19,7 +19,7 @@ FOLDER = Path(details_module.__file__).parent / "samples"
 SAMPLES: list[tuple[str, dict[str, Any]]] = [
     (file.stem, sample)
     for file in sorted(FOLDER.glob("*.yaml"))
-    for sample in yaml.safe_load(file.read_text("utf-8"))
+    for sample in shipped_yaml.read(file.read_text("utf-8"))
 ]
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from touchbook.errors import Rejected
 from touchbook.schemas import catalogue as catalogue_module
+from touchbook.schemas import shipped_yaml
 from touchbook.schemas.catalogue import CATALOGUE, Catalogue
 from touchbook.schemas.details import Details
 from touchbook.schemas.display import Display, Wording
@@ -106,7 +106,7 @@ def stored_samples() -> list[dict[str, Any]]:
     return [
         sample
         for file in sorted(SAMPLES.glob("*.yaml"))
-        for sample in yaml.safe_load(file.read_text(encoding="utf-8"))
+        for sample in shipped_yaml.read(file.read_text(encoding="utf-8"))
     ]
 
 

@@ -732,7 +732,7 @@ const here = (key, act) =>
   keys.on(key, () => {
     const article = current();
     if (!article) return false;
-    act(article);
+    return act(article);
   });
 
 const press = async (article, what) => {

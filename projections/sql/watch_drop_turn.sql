@@ -1,0 +1,1 @@
+DELETE FROM turns WHERE customer = ? AND opened_at = ? AND opening = ?
