@@ -37,6 +37,7 @@ WHOLE = "touchbook.whole"
 Whole = Callable[[bytes, bytes], bool]
 """Takes the headers of a 200 but for its length, as they go out, and its body. False: it has to go the usual way."""
 
+_LIVE = b"text/event-stream; charset=utf-8"
 _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
@@ -61,11 +62,16 @@ class Edge:
             return
         began = time.perf_counter()
         seen = seen_of(scope)
+        live = False
 
         async def sending(message: Message) -> None:
+            nonlocal live
             if message["type"] == "http.response.start":
                 seen.status = message["status"]
                 _dress(message, scope, seen)
+                live = (b"content-type", _LIVE) in message["headers"]
+            elif not message.get("more_body", False):
+                live = False
             await send(message)
 
         try:
@@ -76,6 +82,8 @@ class Edge:
             if not seen.status:
                 await of_ours(scope, STOPPING)(scope, receive, sending)
         finally:
+            if live:  # a stream that was cut short, as when the server stops, has an end all the same
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
             level = logging.DEBUG if seen.counted and seen.status == 200 else logging.INFO
             if logger.isEnabledFor(level):
                 took = (time.perf_counter() - began) * 1000

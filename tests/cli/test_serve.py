@@ -79,7 +79,7 @@ def _takes_more(host: str, port: int) -> bool:
     return True
 
 
-def test_a_live_stream_does_not_hold_it_up_for_ever(tmp_path: Path) -> None:
+def test_a_live_stream_does_not_hold_it_up_for_ever_and_has_an_end(tmp_path: Path) -> None:
     agent = key_for(tmp_path, "agent", "desk")
     with serving(tmp_path) as (process, url):
         key = key_for(tmp_path, "publish")
@@ -91,8 +91,10 @@ def test_a_live_stream_does_not_hold_it_up_for_ever(tmp_path: Path) -> None:
         with httpx.stream("GET", f"{path}/stream", headers=ask, trust_env=False, timeout=60) as stream:
             assert stream.status_code == 200
             process.terminate()
-            process.communicate(timeout=60)
+            stream.read()  # fails where the body is cut off
+            _, said = process.communicate(timeout=60)
         assert process.returncode == 0
+        assert "ERROR" not in said
 
 
 def test_everything_is_there_again_after_it_was_killed(tmp_path: Path) -> None:
