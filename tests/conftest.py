@@ -11,6 +11,7 @@ import pytest
 import xdist
 from hypothesis import settings
 
+from tests import trust
 from tests.servers import fixtures
 from tests.servers.fixtures import clickhouse, clickhouse_server, kafka, kafka_server
 from tests.thorough import THOROUGH, examples
@@ -22,6 +23,7 @@ APART = ("cluster", "streams")
 """Folders whose tests of servers wait for so long that each has servers of its own."""
 os.environ.setdefault("TOUCHBOOK_CLOCK", "false")
 """A clock that runs by itself adds what it notices to whatever a test published: it runs where a test says so."""
+trust.read_once()
 settings.register_profile("touchbook", max_examples=examples(settings.default.max_examples), deadline=None)
 settings.load_profile("touchbook")
 
@@ -57,11 +59,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_protocol(
     item: pytest.Item, nextitem: pytest.Item | None
 ) -> Generator[None, object, object]:
-    """A broker that nobody asks any more would use a twentieth of a core until the last test has passed."""
-    if xdist.is_xdist_worker(item.session) and _group(item):
+    """A broker that nobody asks any more would use CPU until the last test has passed, and one that is started for a
+    test that does not ask it seconds of it."""
+    if xdist.is_xdist_worker(item.session) and _asks_servers(item):
         fixtures.wake()
     done = yield
-    if xdist.is_xdist_worker(item.session) and nextitem is not None and _group(item) != _group(nextitem):
+    if nextitem is not None and xdist.is_xdist_worker(item.session) and not _asks_servers(nextitem):
         fixtures.rest()
     return done
 
@@ -69,6 +72,11 @@ def pytest_runtest_protocol(
 def _group(item: pytest.Item) -> str | None:
     marker = item.get_closest_marker("xdist_group")
     return marker and marker.args[0]
+
+
+def _asks_servers(item: pytest.Item) -> bool:
+    """Or belongs to those that do, and runs among them."""
+    return _group(item) in {"servers", *APART}
 
 
 def _share_servers(items: list[pytest.Item]) -> None:

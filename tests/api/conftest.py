@@ -9,14 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import trust
 from tests.api.serving import Server, serving
 from touchbook.api.app import create_app
 from touchbook.settings import Settings
 from touchbook.wiring import open_book
 
 Serve = Callable[..., Server]
-trust.read_once()
 
 
 @pytest.fixture

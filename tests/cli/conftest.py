@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import trust
 from tests.cli.commands import key_for
 from touchbook.cli.serve import running
 from touchbook.settings import settings_from
-
-trust.read_once()
 
 
 @pytest.fixture(autouse=True)

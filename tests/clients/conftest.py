@@ -9,11 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import trust
 from tests.clients.sdks import SDKS, Sdk
 from tests.clients.server import Touchbook, serving
-
-trust.read_once()
 
 
 @pytest.fixture(scope="module")

@@ -396,9 +396,9 @@ def feud(size: int) -> list[Claim]:
 
 
 def seconds_to_resolve(claims: list[Claim]) -> float:
-    before = time.process_time()
+    before = time.thread_time()
     resolve(claims, frozenset())
-    return time.process_time() - before
+    return time.thread_time() - before
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,9 @@ def test_ten_times_the_claims_cost_nothing_like_a_hundred_times_the_work(
     population: Callable[[int], list[Claim]],
 ) -> None:
     few, many = population(10_000), population(100_000)
-    assert seconds_to_resolve(many) < 40 * min(seconds_to_resolve(few) for _ in range(3))
+    most = 40 * min(seconds_to_resolve(few) for _ in range(3))
+    # A busy machine slows one try or another; a hundred times the work is too much each time.
+    assert any(seconds_to_resolve(many) < most for _ in range(3))
 
 
 @pytest.mark.parametrize(

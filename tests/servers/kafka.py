@@ -28,7 +28,7 @@ QUIET = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dlog4j2.level=warn")
 SETTINGS = """\
 process.roles={roles}
 node.id={node}
-controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+controller.quorum.voters={first}@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
 listeners={listeners}
@@ -50,14 +50,19 @@ group.min.session.timeout.ms=500
 # Killed and started again it comes back as itself once its old session has run out, by which time it has started; a
 # machine that is busy for a second makes nobody believe that it is gone.
 broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-# What a topic's own settings say about compaction and retention happens within a second.
+broker.heartbeat.interval.ms=1000
+# A controller that has nothing to do writes nothing.
+metadata.max.idle.interval.ms=0
+# What a topic's own settings say about compaction and retention happens within two seconds.
 log.cleaner.threads=1
-log.cleaner.backoff.ms=200
+log.cleaner.backoff.ms=500
 log.cleaner.dedupe.buffer.size=8388608
 log.initial.task.delay.ms=200
-log.retention.check.interval.ms=500
+log.retention.check.interval.ms=1000
 log.segment.delete.delay.ms=200
+# Nobody looks at a broker's metrics, of which every partition has a dozen.
+metrics.jmx.exclude=.*
+metric.reporters=
 # Two cores, many small topics.
 num.network.threads=2
 num.io.threads=4
@@ -89,8 +94,6 @@ class Kafka(Server):
     nodes = frozenset({NODE})
     """Who may lead a partition once it answers."""
     roles = "broker,controller"
-    first = ("--standalone",)
-    """How its storage is formatted."""
 
     def __init__(self, directory: Path | None = None, *, port: int = 0, sasl: bool = False) -> None:
         super().__init__(directory)
@@ -122,10 +125,14 @@ class Kafka(Server):
     def _settings(self) -> Path:
         return self.directory / "server.properties"
 
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
     def prepare(self) -> None:
         self._settings.write_text(self._said())
-        if not (self.directory / "data" / "meta.properties").exists():
-            self._format()
+        if not (self._data / "meta.properties").exists():
+            shutil.copytree(self._formatted(), self._data, dirs_exist_ok=True)
 
     def command(self) -> Sequence[str]:
         return (*self.java(), "kafka.Kafka", str(self._settings))
@@ -155,16 +162,25 @@ class Kafka(Server):
         finally:
             admin.close()
 
-    def _format(self) -> None:
+    def _formatted(self) -> Path:
+        """Storage as Kafka formats it for this node, of any cluster of the tests: made once for all, since it takes a
+        second of CPU."""
         users = [
             argument
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
             for argument in ("--add-scram", f"{mechanism}=[name={self.username},password={self.password}]")
-            if self.certificates
         ]
-        cluster = (*self.first, "-t", CLUSTER, "-c", str(self._settings))
-        if why := machine.last_words(*self.java(), "kafka.tools.StorageTool", "format", *cluster, *users):
-            raise RuntimeError(f"Kafka cannot format its storage: {why}")
+        format = ("kafka.tools.StorageTool", "format", "-t", CLUSTER, *users)
+        java = self.java()  # may format storage itself, so it is asked before the lock is held
+        kept = _jars() / f"formatted-{self.node}-{zlib.crc32(repr(format).encode()):08x}"
+        with machine.one_at_a_time(kept.name):
+            if not kept.exists():
+                if why := machine.last_words(*java, *format, "-c", str(self._settings)):
+                    raise RuntimeError(f"Kafka cannot format its storage: {why}")
+                unfinished = kept.with_suffix(".unfinished")
+                shutil.copytree(self._data, unfinished, dirs_exist_ok=True)
+                unfinished.rename(kept)
+        return kept
 
     def _listeners(self, advertised: str) -> str:
         return f"{advertised},CONTROLLER://127.0.0.1:{self._controller}"
@@ -176,11 +192,12 @@ class Kafka(Server):
         advertised = ",".join(f"{name}://{address}" for name, address in listeners.items())
         said = SETTINGS.format(
             node=self.node,
+            first=NODE,
             roles=self.roles,
             controller=self._controller,
             advertised=advertised,
             listeners=self._listeners(advertised),
-            data=self.directory / "data",
+            data=self._data,
         )
         if self.certificates:
             said += SECURITY.format(
@@ -198,7 +215,6 @@ class Another(Kafka):
     node = NODE + 1
     nodes = frozenset({NODE, NODE + 1})
     roles = "broker"
-    first = ("--no-initial-controllers",)
 
     def __init__(self, beside: Kafka, directory: Path | None = None) -> None:
         super().__init__(directory)
@@ -221,8 +237,7 @@ class _Recorded(Kafka):
 
 @cache
 def _java() -> tuple[str, ...]:
-    version = ET.parse(POM).findtext(".//{*}dependency/{*}version")
-    folder = machine.cache() / f"kafka-{version}-{zlib.crc32(POM.read_bytes()):08x}"
+    folder = _jars()
     archive = folder / "classes.jsa"
     java = (machine.program("java", JAVA), *QUICK, *QUIET, "-cp", f"{folder}/*")
     with machine.one_at_a_time(folder.name):
@@ -231,6 +246,11 @@ def _java() -> tuple[str, ...]:
         if not archive.exists():
             _record(java, archive)
     return (*java, f"-XX:SharedArchiveFile={archive}")  # a Java that it is not of passes over it
+
+
+def _jars() -> Path:
+    version = ET.parse(POM).findtext(".//{*}dependency/{*}version")
+    return machine.cache() / f"kafka-{version}-{zlib.crc32(POM.read_bytes()):08x}"
 
 
 def _fetch_jars(folder: Path) -> None:

@@ -235,7 +235,7 @@ def test_the_guarded_user_of_clickhouse_needs_the_password(clickhouse_server: Cl
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.thorough), signal.SIGKILL])
 def test_servers_brought_up_by_hand_end_with_the_process_that_holds_them(
     kafka_server: Kafka, clickhouse_server: ClickHouse, tmp_path: Path, number: signal.Signals
 ) -> None:

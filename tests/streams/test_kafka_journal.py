@@ -314,13 +314,20 @@ def test_while_brokers_are_away_it_says_so_and_takes_no_more_than_fits(
     assert len(once_it_answers(lambda: append(journal, touchpoint("after")))) == 1
 
 
-def test_reading_fails_with_an_error_of_ours_while_brokers_are_away(
+def test_while_brokers_are_away_reading_fails_with_an_error_of_ours_and_closing_answers_everybody(
     open_journal: Open, kafka_server: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = open_journal()
+    """Of one journal and of another: a broker is started again for both."""
+    journal, closed = open_journal(), open_journal(delivery_seconds=1)
     [answer] = append(journal, touchpoint())
     number = part_of(answer.position)
+    elsewhere = next(one for one in "abcdef" if in_part(closed, one) != number)
+    append(closed, touchpoint("before", customer=elsewhere))
     kafka_server.kill()
+
+    futures = [closed.append([touchpoint(str(n), customer=elsewhere)]) for n in range(20)]
+    closed.close()
+    assert all(isinstance(future.exception(0), JournalUnavailable) for future in futures)
 
     with monkeypatch.context() as hasty:
         hasty.setitem(kafka_backend._PATIENCE, "bootstrap_timeout_ms", 500)
@@ -332,6 +339,10 @@ def test_reading_fails_with_an_error_of_ours_while_brokers_are_away(
     assert len(once_it_answers(lambda: journal.read(part=number))) == 1
 
 
+def in_part(journal: KafkaJournal, customer: str) -> int:
+    return part_for(journal.id_of(touchpoint(customer=customer).subject), PARTS)
+
+
 def once_it_answers(ask: Callable[[], Answer]) -> Answer:
     """A broker that was killed may need a while, on a busy machine, until it leads its partitions again."""
     deadline = time.monotonic() + 60
@@ -340,17 +351,6 @@ def once_it_answers(ask: Callable[[], Answer]) -> Answer:
             return ask()
         except (JournalUnavailable, StoreUnavailable):
             assert time.monotonic() < deadline
-
-
-def test_closing_answers_everybody_though_brokers_are_away(open_journal: Open, kafka_server: Kafka) -> None:
-    journal = open_journal(delivery_seconds=1)
-    append(journal, touchpoint("before"))
-    kafka_server.kill()
-    futures = [journal.append([touchpoint(str(n))]) for n in range(20)]
-
-    journal.close()
-
-    assert all(isinstance(future.exception(0), JournalUnavailable) for future in futures)
 
 
 # What it is not

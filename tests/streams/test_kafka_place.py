@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,9 @@ from touchbook.streams.backends.kafka_topics import READY_MS
 SECRET = "horse-battery-staple"
 
 
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    with Kafka(tmp_path_factory.mktemp("secured"), sasl=True) as server:
-        yield server
+@pytest.fixture
+def secured(kafka_server: Kafka) -> Kafka:
+    return kafka_server.start()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from touchbook.streams.backends.kafka_reach import why_not_reached
 SECRET = "horse-battery-staple"
 
 
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    with Kafka(tmp_path_factory.mktemp("secured"), sasl=True) as server:
-        yield server
+@pytest.fixture
+def secured(kafka_server: Kafka) -> Kafka:
+    return kafka_server.start()
 
 
 def told(bootstrap: str, **settings: Any) -> str:
