@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from collections import Counter
@@ -396,9 +397,14 @@ def feud(size: int) -> list[Claim]:
 
 
 def seconds_to_resolve(claims: list[Claim]) -> float:
-    before = time.thread_time()
-    resolve(claims, frozenset())
-    return time.thread_time() - before
+    """Without looking for garbage among all that other tests left in this process."""
+    gc.disable()
+    try:
+        before = time.thread_time()
+        resolve(claims, frozenset())
+        return time.thread_time() - before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
@@ -409,8 +415,8 @@ def test_ten_times_the_claims_cost_nothing_like_a_hundred_times_the_work(
     population: Callable[[int], list[Claim]],
 ) -> None:
     few, many = population(10_000), population(100_000)
-    most = 40 * min(seconds_to_resolve(few) for _ in range(3))
-    # A busy machine slows one try or another; a hundred times the work is too much each time.
+    most = 60 * min(seconds_to_resolve(few) for _ in range(3))
+    # What fits into no cache costs more, a busy machine slows one try or another; a hundred times is always too much.
     assert any(seconds_to_resolve(many) < most for _ in range(3))
 
 
