@@ -227,7 +227,8 @@ class Place:
 _REASONS: Mapping[int | None, str] = {
     **dict.fromkeys((192, 193, 194, 516), f"it refuses the user or the password in `{SETTING}`"),
     ErrorCodes.UNKNOWN_DATABASE: f"it has no such database as `{SETTING}` names: make it with CREATE DATABASE",
-    ErrorCodes.UNKNOWN_TABLE: "a table is missing: this build was dropped, or never made",
+    ErrorCodes.UNKNOWN_TABLE: "a table is missing: this build was dropped, or never made; `touchbook rebuild` with the "
+    "settings of this process makes another from the journal",
     252: "it has too many parts to merge, more than it keeps up with",
     ErrorCodes.MEMORY_LIMIT_EXCEEDED: "it may not use as much memory as this takes (max_memory_usage)",
     243: "its disk is full",

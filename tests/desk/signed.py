@@ -36,6 +36,7 @@ def with_marta(directory: Path, **settings: Any) -> Iterator[Server]:
     record_both(directory)
     with a_server(directory, **settings) as running:
         running.settle()
+        running.book.watch.look()  # how long stages usually last is counted over everybody
         yield running
 
 

@@ -102,13 +102,14 @@ def test_sent_again_under_its_own_id_it_stays_one_erasure(shop: Shop, tmp_path: 
 
 def test_a_live_stream_of_the_erased_says_reload_and_ends(shop: Shop, tmp_path: Path) -> None:
     published(shop, tmp_path, "live")
-    with (
-        Server(shop.url, shop.agent) as server,
-        server._client.stream("GET", "/v1/customers/user_id%3Alive/timeline/stream") as stream,
-    ):
-        assert stream.status_code == 200
-        answer("erase", "user_id:live", "--yes", *shop.asked_with("admin"))
-        events = [line for line in stream.iter_lines() if line.startswith("event:")]
+    timeline = "/v1/customers/user_id%3Alive/timeline"
+    with Server(shop.url, shop.agent) as server:
+        while server._client.get(timeline).status_code == 404:  # not folded yet
+            time.sleep(0.05)
+        with server._client.stream("GET", f"{timeline}/stream") as stream:
+            assert stream.status_code == 200
+            answer("erase", "user_id:live", "--yes", *shop.asked_with("admin"))
+            events = [line for line in stream.iter_lines() if line.startswith("event:")]
 
     assert events == ["event: reload"]
 

@@ -86,6 +86,7 @@ def test_errors_say_what_to_do_and_never_quote_what_was_asked(server: ClickHouse
     with pytest.raises(StoreUnavailable) as raised:
         server.execute("SELECT nobody FROM nowhere WHERE name = %(name)s", {"name": "ann@example.test"})
     assert "a table is missing" in str(raised.value)
+    assert "`touchbook rebuild`" in str(raised.value)
     assert "ann@example.test" not in str(raised.value)
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__
