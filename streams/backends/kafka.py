@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Self
 import aiokafka.errors
 import kafka.errors
 from kafka import KafkaAdminClient, KafkaConsumer
+from kafka.net.transport import KafkaSSLTransport
 
 from touchbook.errors import BrokerUnavailable, SettingUnfit
 from touchbook.settings import Settings
@@ -25,6 +27,8 @@ REQUEST_MS = 5_000
 """How long a broker may take to answer one request before it is asked again on another connection."""
 BOOTSTRAP_MS = 5_000
 """How long it may take to reach the first of them."""
+HANDSHAKE_SECONDS = 5.0
+"""How long a broker may take to agree on TLS."""
 RECONNECT_MS = 1_000
 """The longest pause between two attempts to reach a broker, which is how late its return can be noticed."""
 CLIENT_ERRORS = (kafka.errors.KafkaError, aiokafka.errors.KafkaError, OSError)
@@ -191,6 +195,28 @@ def connected(kind: type[Any], **settings: Any) -> Any:
         for one in nets:
             del one._manager.get_connection
         return client
+
+
+async def _shake_hands(transport: Any) -> None:
+    """As kafka-python does it, which waits for ever: whoever takes connections and says nothing would hold its thread,
+    and whoever waits for that."""
+    until = time.monotonic() + HANDSHAKE_SECONDS
+    try:
+        while True:
+            try:
+                transport._sock.do_handshake()
+            except ssl.SSLWantReadError:
+                await transport._net.wait_read(transport._sock, until)
+            except ssl.SSLWantWriteError:
+                await transport._net.wait_write(transport._sock, until)
+            else:
+                return
+    except BaseException:
+        transport.close()
+        raise
+
+
+KafkaSSLTransport.handshake = _shake_hands
 
 
 def _hear_failures(net: Any, failures: list[Exception]) -> None:

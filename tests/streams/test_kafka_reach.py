@@ -12,6 +12,7 @@ import pytest
 from tests.servers.kafka import Kafka
 from touchbook.errors import BrokerUnavailable
 from touchbook.settings import settings_from
+from touchbook.streams.backends import kafka
 from touchbook.streams.backends.kafka import KafkaPlace
 from touchbook.streams.backends.kafka_reach import why_not_reached
 
@@ -51,6 +52,19 @@ def test_a_broker_that_stands_still_is_not_taken_for_another_kind() -> None:
         assert by_tls is not None
         assert "does not answer" in by_tls
         assert "TLS" not in told(f"127.0.0.1:{port}")
+
+
+def test_who_takes_connections_and_never_agrees_on_tls_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "HANDSHAKE_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = KafkaPlace.of(
+            settings_from(journal=f"kafka://127.0.0.1:{silent.getsockname()[1]}", kafka_tls=True)
+        )
+
+        with pytest.raises(BrokerUnavailable) as failed:
+            place.admin(bootstrap_timeout_ms=500)
+
+    assert "takes connections and does not answer" in failed.value.why
 
 
 @pytest.mark.server
