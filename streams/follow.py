@@ -108,6 +108,7 @@ class Follower:
     def stop(self) -> None:
         self._stop.set()
         if self._thread.is_alive():
+            self._journal.wait_no_more()
             self._thread.join()
 
     @property

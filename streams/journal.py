@@ -162,6 +162,10 @@ class Journal(Protocol):
         whether it is."""
         ...
 
+    def wait_no_more(self) -> None:
+        """Whoever sleeps in `wait_beyond` goes on."""
+        ...
+
     def close(self) -> None:
         """Records what was appended, answers it, and releases everything. May be called again."""
         ...

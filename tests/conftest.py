@@ -21,6 +21,8 @@ __all__ = ["clickhouse", "clickhouse_server", "kafka", "kafka_server"]
 SERVERS = {"kafka_server", "clickhouse_server", "kafka", "clickhouse"}
 APART = ("cluster", "streams")
 """Folders whose tests of servers wait for so long that each has servers of its own."""
+LONG = {"test_docs.py"}
+"""What begins with the rest, so that nobody waits at the end for the last of them."""
 os.environ.setdefault("TOUCHBOOK_CLOCK", "false")
 """A clock that runs by itself adds what it notices to whatever a test published: it runs where a test says so."""
 trust.read_once()
@@ -53,6 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
     _share_servers(items)
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -109,6 +109,7 @@ class KafkaJournal(Drafting):
         self._made = made
         self._readers = _Readers(place)
         self._writer: Writer | None = None
+        self._told = 0
         self._probing = threading.Lock()
 
     @property
@@ -155,15 +156,18 @@ class KafkaJournal(Drafting):
     def wait_beyond(self, position: int, timeout: float) -> bool:
         """Position 0 stands before every part: what is recorded in any of them is beyond it."""
         parts = [part_of(position)] if position else range(self.parts)
-        deadline = time.monotonic() + timeout
+        deadline, told = time.monotonic() + timeout, self._told
         while not any(self.head(part) > position for part in parts):
-            if (left := deadline - time.monotonic()) <= 0:
+            if (left := deadline - time.monotonic()) <= 0 or self._told > told:
                 return False
             if self._writer and self._writer.wait_beyond(position, parts, min(left, POLL_SECONDS)):
                 return True
             if not self._writer:
                 time.sleep(min(left, POLL_SECONDS))
         return True
+
+    def wait_no_more(self) -> None:
+        self._told += 1
 
     def failing(self) -> str | None:
         """Why the last touchpoints could not be stored, while that is still so: it is tried before it is said."""

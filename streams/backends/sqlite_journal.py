@@ -93,6 +93,7 @@ class SqliteJournal(Drafting):
         self._id, self._rules = _meta(file)
         self._readers = _Readers(file)
         self._writer: Writer | None = None
+        self._told = 0
         self._lock = lock
 
     @property
@@ -153,12 +154,17 @@ class SqliteJournal(Drafting):
     def wait_beyond(self, position: int, timeout: float) -> bool:
         if self._writer:
             return self._writer.wait_beyond(position, timeout)
-        deadline = time.monotonic() + timeout
+        deadline, told = time.monotonic() + timeout, self._told
         while self.head() <= position:
-            if (left := deadline - time.monotonic()) <= 0:
+            if (left := deadline - time.monotonic()) <= 0 or self._told > told:
                 return False
             time.sleep(min(left, POLL_SECONDS))
         return True
+
+    def wait_no_more(self) -> None:
+        self._told += 1
+        if self._writer:
+            self._writer.wait_no_more()
 
     def close(self) -> None:
         if self._writer:

@@ -52,6 +52,7 @@ class Writer:
         self.failing_because: str | None = None
         """Why the store took nothing when it was last asked to; None if it took what it was given."""
         self._grown = threading.Condition()
+        self._told = 0
         self._db: sqlite3.Connection | None = self._connect()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
 
@@ -64,7 +65,14 @@ class Writer:
 
     def wait_beyond(self, position: int, timeout: float) -> bool:
         with self._grown:
-            return self._grown.wait_for(lambda: self.head > position, timeout)
+            told = self._told
+            self._grown.wait_for(lambda: self.head > position or self._told > told, timeout)
+            return self.head > position
+
+    def wait_no_more(self) -> None:
+        with self._grown:
+            self._told += 1
+            self._grown.notify_all()
 
     def mark_erased(self, key: str, subject: str, members: Sequence[str]) -> int:
         """See `Journal`. Only for work in this thread."""

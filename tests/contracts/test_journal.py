@@ -463,6 +463,19 @@ def test_waiting_for_what_is_there_or_never_comes_ends_too(journal: Journal, she
     assert journal.wait_beyond(shelf.at(1), 0.01) is False
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_who_waits_can_be_told_not_to(shelf: Shelf, read_only: bool) -> None:
+    journal: Journal = shelf.open()
+    if read_only:
+        journal = shelf.open(read_only=True)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(journal.wait_beyond, 0, 120)
+        while not waiting.done():  # it may not sleep yet
+            journal.wait_no_more()
+            time.sleep(0.01)
+        assert waiting.result(30) is False
+
+
 def test_a_reader_beside_the_writer_sees_what_is_recorded_and_writes_nothing(shelf: Shelf) -> None:
     journal = shelf.open()
     reader = shelf.open(read_only=True)

@@ -136,6 +136,9 @@ class Server(ABC):
     def pause(self) -> None:
         """Takes connections and answers nothing, as a machine that hangs."""
         self._signal(signal.SIGSTOP)
+        os.waitid(
+            os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT
+        )  # each of its threads stops by itself
         self._paused = self._unsure = True
 
     def resume(self) -> None:
