@@ -6,10 +6,25 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
+
+
+class _Place:
+    """Where one end is told. It forgets its waiter then: the end may be a future, which keeps whom it called back, and
+    the waiter keeps its end."""
+
+    __slots__ = ("_land", "_waiter")
+
+    def __init__(self, land: Callable[[asyncio.Future[Any], Any], None], waiter: asyncio.Future[Any]) -> None:
+        self._land = land
+        self._waiter: asyncio.Future[Any] | None = waiter
+
+    def __call__(self, end: Any) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            self._land(waiter, end)
 
 
 class Landing:
@@ -26,7 +41,7 @@ class Landing:
     def place(self) -> tuple[asyncio.Future[Any], Callable[[Any], None]]:
         """A waiter, and what any thread tells its end to: a result, or an exception to be raised."""
         waiter = self.loop.create_future()
-        return waiter, partial(self._land, waiter)
+        return waiter, _Place(self._land, waiter)
 
     async def of(self, future: Future[_Result]) -> _Result:
         """What the future ends with: its result, or its exception raised."""

@@ -293,6 +293,9 @@ class Protocol(StrictFraming):
 
     def on_response_complete(self) -> None:
         self._arriving = None
+        if self._active is not None:
+            scope: Any = self._active.scope
+            scope.pop(WHOLE, None)  # it knows who has this scope: kept, they would be a cycle
         if self.cycle.response_complete:
             self.cycle.body = bytearray()
             if self.cycle.more_body:

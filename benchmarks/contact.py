@@ -22,7 +22,8 @@ TOUCHPOINTS = 40_000
 ASKED = 15_000
 RATE = 1_500
 PUBLISHED_A_SECOND = 100
-CONNECTIONS = 32
+CONNECTIONS = 64
+"""Half as many are a queue of the load's own at the goal's rate, once an answer takes 21 ms."""
 SOME, TOGETHER = 10, 100
 GOAL = "≥ 1,500/s, p99 < 20"
 POLICY = """

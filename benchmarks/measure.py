@@ -78,6 +78,7 @@ class Served:
 @contextmanager
 def a_server(directory: Path, core: int | None = None) -> Iterator[Served]:
     """`touchbook serve` in a process of its own, bound to `core` where one is named."""
+    os.sync()  # what was written to prepare it is not forced to disk while it is measured
     command = [sys.executable, "-m", "touchbook", "serve", "--data", str(directory), "--port", "0", "--json"]
     with process(command, core) as served:
         yield served

@@ -398,18 +398,21 @@ def _when_all(waits: Sequence[Future[Any]], done: Future[Any], value: Callable[[
         done.set_result(value())
         return
     lock = threading.Lock()
+    kept = [(waits, value)]
 
     def ended(one: Future[Any]) -> None:
         nonlocal left
         with lock:
             left -= 1
-            last = left == 0
-        if last:
-            error = next((error for wait in waits if (error := wait.exception()) is not None), None)
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(value())
+            if left:
+                return
+        ((waits, value),) = kept
+        kept.clear()  # a future keeps whom it called back: knowing it still would be a cycle
+        error = next((error for wait in waits if (error := wait.exception()) is not None), None)
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(value())
 
     for one in waits:
         one.add_done_callback(ended)
