@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 Place = tuple[str, int]
 """(topic, part)."""
 LOST_SECONDS = 10.0
-"""What was read so long ago and has not come since is read again: it may be lost, and nothing behind it would tell."""
+"""What was read so long ago and has not come since is read again: it may be lost, and nothing behind it would tell.
+Twice as long each time: it may also stand behind much else, and what was read again stands behind that once more."""
 
 
 class Assigned(Protocol):
@@ -47,7 +48,7 @@ class Reading:
     committed: dict[Place, int] = field(init=False)
     turn: dict[Place, int] = field(init=False)
     _turned: dict[Place, int] = field(init=False)
-    _waits: dict[Place, tuple[int, float]] = field(init=False, default_factory=dict)
+    _waits: dict[Place, tuple[int, float, float]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.read, self.came, self.kept, self.committed = (dict(self.starts) for _ in range(4))
@@ -93,9 +94,11 @@ class Reading:
         for place, came in self.came.items():
             waits = self._waits.get(place)
             if self.read[place] == came or waits is None or waits[0] != came:
-                self._waits[place] = came, now
-            elif now - waits[1] >= LOST_SECONDS:
-                self._waits[place] = came, now
+                self._waits[place] = came, now, LOST_SECONDS
+                continue
+            _, since, patience = waits
+            if now - since >= patience:
+                self._waits[place] = came, now, 2 * patience
                 self._miss(place)
 
     def keep(self, place: Place, start: int, end: int) -> None:

@@ -282,6 +282,23 @@ def test_what_is_missing_is_read_again_at_once_and_what_nothing_follows_a_little
     run(story)
 
 
+def test_what_always_stands_behind_much_else_is_taken_in_the_end() -> None:
+    async def story(broker: Broker, consuming: Consuming) -> None:
+        broker.written[PARTS[0]] = 4
+        consuming.client.assign(PARTS[:1])
+        await consuming.told()
+        queue: deque[tuple[float, Pack]] = deque()
+        for _ in range(100):
+            queue += [(CLOCK.now + 2 * LOST_SECONDS, pack) for pack in await consuming.packs()]
+            while queue and queue[0][0] <= CLOCK.now:
+                if queue.popleft()[1].arrives():
+                    return
+            CLOCK.now += LOST_SECONDS / 2
+        raise AssertionError("it was read again each time before it came")
+
+    run(story)
+
+
 def test_what_is_committed_is_not_committed_again() -> None:
     async def story(broker: Broker, consuming: Consuming) -> None:
         broker.written[PARTS[0]] = 4
