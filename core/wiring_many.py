@@ -15,7 +15,7 @@ from touchbook.policy import Policies
 from touchbook.projections.customers import Customers
 from touchbook.projections.fold import Folder, projection_version
 from touchbook.projections.overview import Overview
-from touchbook.projections.stores.clickhouse import ClickHouse
+from touchbook.projections.stores.clickhouse import ANSWER_SECONDS, ClickHouse
 from touchbook.projections.stores.clickhouse_ddl import drop_build, make_build, migrate
 from touchbook.projections.stores.clickhouse_reader import ClickHouseReader
 from touchbook.projections.stores.clickhouse_scores import ClickHouseScoring
@@ -105,14 +105,21 @@ class Joined:
 def join(settings: Settings, ended: ExitStack) -> Joined:
     """Opens what every process stands on, and leaves it to `ended` to close it. Raises SettingUnfit, TopicsMissing,
     WrongMasterKey, StoreUnavailable."""
+    clickhouse = clickhouse_of(settings)
+    ended.callback(clickhouse.close)
+    place, producer, keyring, control = shared(settings, ended)
+    return Joined(settings, place, producer, keyring, control, clickhouse, catalogue_of(settings))
+
+
+def clickhouse_of(settings: Settings) -> ClickHouse:
+    """What it answers is waited for half as long as a watchdog waits: then the worker can say why it stands still."""
     if settings.projections is None:
         raise SettingUnfit(
             "projections", "must be given too: a journal on Kafka goes with projections in ClickHouse"
         )
-    clickhouse = ClickHouse.of(settings.projections)
-    ended.callback(clickhouse.close)
-    place, producer, keyring, control = shared(settings, ended)
-    return Joined(settings, place, producer, keyring, control, clickhouse, catalogue_of(settings))
+    return ClickHouse.of(
+        settings.projections, answer_seconds=min(ANSWER_SECONDS, settings.watchdog_seconds / 2)
+    )
 
 
 def shared(settings: Settings, ended: ExitStack) -> tuple[KafkaPlace, Producer, KafkaKeyring, KafkaControl]:

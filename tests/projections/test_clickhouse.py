@@ -22,7 +22,9 @@ from touchbook.projections.stores.clickhouse_ddl import TABLES, Build, builds, m
 from touchbook.projections.stores.clickhouse_reader import FIRST_PAGE, ClickHouseReader
 from touchbook.projections.stores.clickhouse_store import ClickHouseStore
 from touchbook.schemas.touchpoint import Claim, Identifier
+from touchbook.settings import settings_from
 from touchbook.timeline import Entry, TimelineFilters
+from touchbook.wiring_many import clickhouse_of
 
 __all__ = ["build", "engine"]
 
@@ -40,6 +42,13 @@ def test_user_password_and_options_are_taken_from_the_url() -> None:
     told = {name: place.options[name] for name in ("user", "password", "port", "database", "secure")}
     assert told == {"user": "u@x", "password": SECRET, "port": 9440, "database": "book", "secure": True}
     assert (place.host, place.options["verify"]) == ("db.example.test", False)
+
+
+@pytest.mark.parametrize("watchdog_seconds", [120, 4])
+def test_a_worker_hears_that_it_does_not_answer_before_its_watchdog_ends_it(watchdog_seconds: float) -> None:
+    url = "clickhouse://db.example.test/book"
+    settings = settings_from(projections=url, watchdog_seconds=watchdog_seconds)
+    assert clickhouse_of(settings).place.options["send_receive_timeout"] < watchdog_seconds
 
 
 @pytest.mark.parametrize(
