@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
@@ -80,7 +81,7 @@ class Server:
                     raise _refusal(answer)
                 yield from _events(answer.iter_lines())
         except httpx.TransportError as error:
-            raise Unreachable(self.address, type(error).__name__) from None
+            raise Unreachable(self.address, _why(error)) from None
 
     def insist(
         self, path: str, body: bytes, media_type: str, patience: float, on_wait: OnWait
@@ -109,7 +110,7 @@ class Server:
         try:
             return self._client.request(method, path, **request)
         except httpx.TransportError as error:
-            raise Unreachable(self.address, type(error).__name__) from None
+            raise Unreachable(self.address, _why(error)) from None
 
     def _content(self, answer: httpx.Response) -> dict[str, Any]:
         if answer.status_code not in (200, 201, 202):
@@ -140,6 +141,16 @@ def _events(lines: Iterable[str]) -> Iterator[tuple[str, str, str] | None]:
 def segment(text: str) -> str:
     """The text as one segment of a path."""
     return quote(text, safe="")
+
+
+def _why(error: httpx.TransportError) -> str:
+    """In words: the system's where there are some, which name neither the key nor what was sent."""
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no connection within {TIMEOUT.connect:g} seconds"
+    if isinstance(error, httpx.TimeoutException):
+        return f"no answer within {TIMEOUT.read:g} seconds"
+    said = re.sub(r"^\[[^]]*\] *", "", str(error))
+    return said or type(error).__name__
 
 
 def _refusal(answer: httpx.Response) -> RefusedByServer:

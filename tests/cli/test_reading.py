@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.cli.commands import answer, event, json_file, key_for, lines, problem, run, scripted
 from tests.cli.conftest import Shop
 from tests.servers.certificates import Certificates
+from touchbook.cli import remote
 
 HER = {"user_id": "ann"}
 ANN = {"user_id": "ann", "email": "ann@example.test", "phone": "+493012345678"}
@@ -245,7 +248,19 @@ def test_a_key_of_another_role_is_refused(told: Shop) -> None:
 
 
 def test_nobody_there_is_unreachable() -> None:
-    assert run("score", "user_id:ann", "--to", "http://127.0.0.1:1", "--key", "k").exit_code == 4
+    result = run("score", "user_id:ann", "--to", "http://127.0.0.1:1", "--key", "k")
+    assert result.exit_code == 4
+    assert "(Connection refused)" in result.stderr
+
+
+def test_who_takes_connections_and_says_nothing_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "TIMEOUT", httpx.Timeout(0.2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        result = run(
+            "score", "user_id:ann", "--to", f"http://127.0.0.1:{silent.getsockname()[1]}", "--key", "k"
+        )
+    assert result.exit_code == 4
+    assert "(no answer within 0.2 seconds)" in result.stderr
 
 
 def test_over_tls_a_server_has_to_prove_who_it_is_also_on_this_machine(tmp_path: Path) -> None:
