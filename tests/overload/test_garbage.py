@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.overload.raw import Server, batch, post, serving
+from tests.overload.raw import Server, batch, get, post, serving
 
 REQUESTS = 200
 
@@ -23,7 +23,15 @@ def reserved(server: Server, number: int) -> bytes:
     return post("/v1/contact:reserve", json.dumps(asked).encode(), key=server.key("channel", "mailer"))
 
 
-@pytest.mark.parametrize("request_of", [published, reserved])
+def scores_read(server: Server, number: int) -> bytes:
+    return get("/v1/customers/user_id:42/scores", key=server.key("agent"))
+
+
+def scores_read_in_bulk(server: Server, number: int) -> bytes:
+    return post("/v1/scores:batchGet", b'{"customers": ["user_id:42"]}', key=server.key("agent"))
+
+
+@pytest.mark.parametrize("request_of", [published, reserved, scores_read, scores_read_in_bulk])
 def test_it_leaves_no_cycles(tmp_path: Path, request_of: Callable[[Server, int], bytes]) -> None:
     with serving(tmp_path) as server, server.line() as line:
 
