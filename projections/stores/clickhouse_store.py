@@ -147,7 +147,7 @@ class ClickHouseStore:
         """Every row of these subjects as it stands, of entries those that the customer may see, and which are gone of
         those who were erased."""
         rows = Rows(position, recorded_at)
-        erased = self._part(part_of(position)).erased
+        erased = self._erased_in(part_of(position))  # asked, for others may write the part meanwhile
 
         def seen(name: str, **asked: Any) -> Iterator[tuple[Any, ...]]:
             found = self._rows_held(name, subjects, **asked)
@@ -200,9 +200,11 @@ class ClickHouseStore:
     def _part(self, part: int) -> _Part:
         known = self._parts.get(part)
         if known is None:
-            erased = self._engine.execute(self._build.sql("erased_in_part"), {"part": part})
-            known = self._parts.setdefault(part, _Part(dict(erased)))
+            known = self._parts.setdefault(part, _Part(self._erased_in(part)))
         return known
+
+    def _erased_in(self, part: int) -> dict[str, int]:
+        return dict(self._engine.execute(self._build.sql("erased_in_part"), {"part": part}))
 
     def _filter(self, part: int) -> KeyFilter:
         ((count,),) = self._engine.execute(self._build.sql("count_keys"), {"part": part})

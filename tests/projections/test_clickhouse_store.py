@@ -323,6 +323,15 @@ def test_standing_tells_every_row_as_it_is(engine: Engine, build: str) -> None:
     assert [subject for subject, *_ in rows.gone.heads] == [bo]
 
 
+def test_standing_is_true_also_of_a_part_that_others_write(engine: Engine, build: str) -> None:
+    ours, another = ClickHouseStore(engine, build), ClickHouseStore(engine, build)
+    another.write([stretch(0, 1)])
+    assert ours.standing([ANN], at(2), 2).ledger
+    another.erase([ANN], at(2), 2, Changes())
+    rows = ours.standing([ANN], at(3), 3)
+    assert (rows.erased, rows.ledger, rows.entries) == ([ANN], {}, [])
+
+
 def test_keys_are_known_where_they_first_were_and_by_what_they_said(engine: Engine, build: str) -> None:
     store = ClickHouseStore(engine, build)
     assert store.first_positions([f"{0:032x}"], 0) == {}
