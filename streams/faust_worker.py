@@ -30,7 +30,6 @@ from faust.types.auth import CredentialsT
 from yarl import URL
 
 from touchbook.errors import BrokerUnavailable
-from touchbook.positions import position_in
 from touchbook.schemas.catalogue import Catalogue
 from touchbook.streams.admission import Admission
 from touchbook.streams.backends.kafka import KafkaPlace
@@ -354,7 +353,6 @@ class _Folders(_Group):
     def __init__(self, parts: WorkerParts, store: Store, settings: WorkerSettings, folder: Path) -> None:
         super().__init__(parts, settings, f"{parts.place.prefix}-{parts.build}", folder)
         place, build = parts.place, parts.build
-        self._journal = place.topic("journal")
         self._published = KafkaTails(place)
         self._publishing = publishing = Publishing(
             lambda kind: place.topic(f"{kind}.{build}"),
@@ -362,7 +360,6 @@ class _Folders(_Group):
             self._published,
             store.standing,
             parts.metrics.count,
-            self._kept,
         )
         folding = Folding(
             parts.journal, store, parts.control, publishing, parts.catalogue, _record, part_for, parts.metrics
@@ -371,7 +368,9 @@ class _Folders(_Group):
         self._parts: set[int] = set()
         self._generation = 0
         self._gathering = Gathering(folding, settings.pace, parts.metrics, publishing.look)
-        topic = self._app.topic(self._journal, key_type=bytes, value_type=bytes, value_serializer="raw")
+        topic = self._app.topic(
+            place.topic("journal"), key_type=bytes, value_type=bytes, value_serializer="raw"
+        )
         self._app.agent(topic, name="fold")(self._take_on)
 
     async def start(self) -> None:
@@ -418,18 +417,11 @@ class _Folders(_Group):
         parts, generation = {tp.partition for tp in said[-1]}, self._app.consumer_generation_id
         kept = parts if generation == self._generation + 1 else set()  # else somebody had them in between
         self._publishing.lose(self._parts - kept)
-        self._publishing.hold(parts)
         self._parts, self._generation = parts, generation
 
     async def _revoked(self, *_: object, **__: object) -> None:
         await super()._revoked()
         self._gathering.drop()
-
-    def _kept(self, part: int) -> int:
-        """The position up to which the group has acknowledged this part."""
-        place = self._journal, part
-        committed = self._tails.standing([place])[place].committed
-        return position_in(part, committed - 1) if committed else 0
 
 
 class _Doormen(_Group):

@@ -3,8 +3,7 @@
 Readers count the greatest position they were told of a row, but brokers keep what was written last. A worker that was
 held still, lost its parts and then comes round may write what is old behind what is new. So whoever owns a part sees to
 it that his own words stay the last ones: where offsets show that somebody else wrote in between, he reads what that
-was, and publishes those subjects again. What was written behind the last owner's back the next one finds: he looks
-through the end of each topic, also where nothing is left for him to fold.
+was, and publishes those subjects again.
 """
 
 from __future__ import annotations
@@ -27,10 +26,9 @@ from touchbook.projections.rows import Rows
 log = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 60.0
-LOOK_BACK, FURTHEST_BACK = 2_000, 32_000
-"""Records at the end of a topic's part that a new owner looks through at least, and at most where those do not reach
-back to what the owner before him had published last: that one may have died, or lost the part, before he saw that
-somebody had written behind his back. One write of a worker is less."""
+LOOK_BACK = 2_000
+"""Records at the end of a topic's part that a new owner looks through: the one before him may have died before he saw
+that somebody had written behind his back."""
 
 
 class Row(NamedTuple):
@@ -70,7 +68,7 @@ Standing = Callable[[Collection[str], int, int], Rows]
 
 
 class Publishing:
-    """Publishes for the owner of parts. For one thread; `hold` and `lose` are for any."""
+    """Publishes for the owner of parts. For one thread; `lose` is for any."""
 
     def __init__(
         self,
@@ -79,17 +77,13 @@ class Publishing:
         tails: Tails,
         standing: Standing,
         told: Callable[[str, int], None] = lambda name, by: None,
-        kept: Callable[[int], int] = lambda part: 0,
     ) -> None:
-        """`topic` names the topic of a kind; `told` counts `published_rows` and `repaired` subjects; `kept` is asked up
-        to which position of a part its owners have acknowledged, hence published."""
+        """`topic` names the topic of a kind; `told` counts `published_rows` and `repaired` subjects."""
         self._kinds = {topic(kind): kind for kind in KINDS}
         self._producer = producer
         self._tails = tails
         self._standing = standing
         self._told = told
-        self._kept = kept
-        self._held: frozenset[int] | None = None
         self._next: dict[tuple[str, int], int] = {}
         self._at: dict[int, tuple[int, int]] = {}
         self._overwritten: dict[tuple[str, int], set[bytes]] = {}
@@ -105,29 +99,21 @@ class Publishing:
         self._repair()
 
     def look(self) -> None:
-        """Whether somebody else wrote since, into the parts that are held, or were published to; if so, puts that
-        right."""
+        """Whether somebody else wrote since, into the parts that were published to; if so, puts that right."""
         self._leave_lost()
-        self._take_over(self._held or ())
         if self._next:
             for place, end in self._tails.ends(list(self._next)).items():
                 self._notice(place, end)
                 self._next[place] = max(end, self._next[place])
             self._repair()
 
-    def hold(self, parts: Collection[int]) -> None:
-        """These are ours from now on, and no others."""
-        self._held = frozenset(parts)
-
     def lose(self, parts: Iterable[int]) -> None:
-        """These are somebody else's, or were meanwhile: unless they are held they are left alone until something is
-        published to them again. Two that put each other right would never end."""
+        """These are somebody else's, or were meanwhile: they are left alone until something is published to them again.
+        Two that put each other right would never end."""
         self._lost.extend(parts)
 
     def _leave_lost(self) -> None:
         lost = {self._lost.popleft() for _ in range(len(self._lost))}
-        if self._held is not None:
-            lost |= {part for _, part in self._next} - self._held
         for place in [place for place in self._next if place[1] in lost]:
             del self._next[place]
             self._overwritten.pop(place, None)
@@ -178,26 +164,11 @@ class Publishing:
     def _take_over(self, parts: Collection[int]) -> None:
         """Where a part is new here, what was written lately is looked through once."""
         new = [place for part in parts for topic in self._kinds if (place := (topic, part)) not in self._next]
-        ends = self._tails.ends(new) if new else {}
-        kept = {part: self._kept(part) for _, part in ends}
-        for (topic, part), end in ends.items():
-            kind = self._kinds[topic]
-            tail = self._tail(topic, part, end, kept[part])
-            if keys := overwritten(kind, tail):
+        for (topic, part), end in (self._tails.ends(new) if new else {}).items():
+            tail = self._tails.read(topic, part, max(end - LOOK_BACK, 0), end)
+            if keys := overwritten(self._kinds[topic], tail):
                 self._overwritten.setdefault((topic, part), set()).update(keys)
-            if (reached := furthest(kind, tail)) is not None:
-                self._at[part] = max(self._at.get(part, reached), reached)
             self._next[topic, part] = end
-
-    def _tail(self, topic: str, part: int, end: int, kept: int) -> Sequence[Written]:
-        """The end of a topic's part, back to where it tells that all up to a position was told."""
-        back = LOOK_BACK
-        while True:
-            tail = self._tails.read(topic, part, max(end - back, 0), end)
-            reached = furthest(self._kinds[topic], tail)
-            if back >= min(end, FURTHEST_BACK) or (reached is not None and reached[0] >= kept):
-                return tail
-            back *= 4
 
     def _repair(self) -> None:
         """Publishes again the subjects of keys that somebody else wrote; a key that is no row any more is gone."""
@@ -251,24 +222,15 @@ def overwritten(kind: str, tail: Sequence[Written]) -> set[bytes]:
     earlier one, and those at the end that no marker follows."""
     late: set[bytes] = set()
     since: set[bytes] = set()
-    reached = 0
+    furthest = 0
     for key, value in tail:
         if key != MARKER:
             since.add(key)
             continue
-        position = _marked(kind, value)[0]
-        if position < reached:
+        told = decode(kind, key, value)
+        position = told.position if isinstance(told, MarkerTold) else 0
+        if position < furthest:
             late |= since
-        reached = max(reached, position)
+        furthest = max(furthest, position)
         since = set()
     return late | since
-
-
-def furthest(kind: str, tail: Sequence[Written]) -> tuple[int, int] | None:
-    """The greatest position up to which all was told, and when the last of it was recorded."""
-    return max((_marked(kind, value) for key, value in tail if key == MARKER), default=None)
-
-
-def _marked(kind: str, value: bytes | None) -> tuple[int, int]:
-    told = decode(kind, MARKER, value)
-    return (told.position, told.recorded_at) if isinstance(told, MarkerTold) else (0, 0)

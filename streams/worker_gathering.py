@@ -21,8 +21,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 LOOK_SECONDS = 10.0
-"""How often it is looked whether a stale owner has written into our parts. What is saved shows it only of the parts
-that were saved to."""
+"""How often somebody with nothing to do looks whether a stale owner has written into his parts."""
 
 
 class Pace(NamedTuple):
@@ -55,7 +54,6 @@ class Gathering:
         self._records = 0
         self._folded: tuple[int, Gather] | None = None
         self._saving = False
-        self._looked = time.monotonic()
         self._epoch = 0
         self._parts: set[int] = set()
         self._stopping = False
@@ -192,25 +190,21 @@ class Gathering:
         self._metrics.count("reused", len(gather.aside))
 
     def _next_folded(self) -> tuple[int, Gather] | None:
-        """What to save next; looks around now and then. None when it is to end."""
+        """What to save next; looks around while there is nothing. None when it is to end."""
         while True:
             with self._changed:
-                due = self._looked + LOOK_SECONDS - time.monotonic()
-                if due > 0:
-                    self._changed.wait_for(lambda: self._folded or self._stopping, due)
-                    if self._folded is not None:
-                        taken, self._folded = self._folded, None
-                        self._saving = True
-                        self._changed.notify_all()
-                        return taken
-                if self._stopping:
-                    return None
+                if self._changed.wait_for(lambda: self._folded or self._stopping, LOOK_SECONDS):
+                    if self._folded is None:
+                        return None
+                    taken, self._folded = self._folded, None
+                    self._saving = True
+                    self._changed.notify_all()
+                    return taken
                 self._saving = True  # nobody forgets meanwhile what it goes by
             try:
                 self._look()
             except Exception as error:  # it looks again later
                 log.warning("could not look at the published topics: %s", _told(error))
-            self._looked = time.monotonic()
             with self._changed:
                 self._saving = False
                 self._changed.notify_all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -19,7 +19,6 @@ from touchbook.positions import position_in
 from touchbook.projections.changes import RegisterRow
 from touchbook.projections.compacted import Marker, decode
 from touchbook.schemas.touchpoint import Identifier, Record, Touchpoint
-from touchbook.streams import published, worker_gathering
 from touchbook.streams.admission import Publisher, key_of
 from touchbook.streams.backends.kafka_records import part_for
 from touchbook.streams.published import Publishing
@@ -44,11 +43,10 @@ class Shop:
         self.store, self.topics, self.metrics = MemoryStore(), Topics(), WorkerMetrics()
         self.begin_anew()
 
-    def begin_anew(self, kept: Callable[[int], int] = lambda part: 0, topics: Topics | None = None) -> None:
+    def begin_anew(self) -> None:
         """As after a crash: what was kept stays, what was known is lost."""
-        topics = topics or self.topics
         self.publishing = Publishing(
-            lambda kind: kind, topics, topics, self.store.standing, self.metrics.count, kept
+            lambda kind: kind, self.topics, self.topics, self.store.standing, self.metrics.count
         )
         self.folding = Folding(
             self.journal, self.store, self.book.control, self.publishing, self.book.catalogue, read, part_for,
@@ -395,89 +393,6 @@ def test_what_a_stale_owner_wrote_of_somebody_erased_since_does_not_stay(book: B
     assert settled(shop) == {}
 
 
-class Owning:
-    """One part that passes from worker to worker, each of which may be held still between saving and publishing."""
-
-    def __init__(self, book: Book, count: int) -> None:
-        self.shop = Shop(book)
-        self.shop.journal.tell(*(buying("kim", number) for number in range(count)))
-        (self.part,) = (pack.part for pack in self.shop.all())
-        self.count = count
-        self.committed = 0
-        self.late: list[list[tuple[str, int, bytes, bytes | None]]] = []
-        self.next_owner()
-
-    def next_owner(self) -> None:
-        shop = self.shop
-        shop.begin_anew(lambda part: position_in(part, self.committed - 1) if self.committed else 0)
-        shop.publishing.hold([self.part])
-
-    def fold(self, records: int, *, held_still: bool = False) -> None:
-        end = min(self.committed + records, self.count)
-        if end == self.committed:
-            return
-        pack = self.shop.pack(self.part, self.committed, end)
-        if not held_still:
-            self.shop.fold(pack)
-            self.committed = end
-            return
-        slow = Topics()
-        self.shop.begin_anew(topics=slow)
-        self.shop.fold(pack)
-        self.late.append([(*place, *said) for place, log in slow.logs.items() for said in log])
-        self.next_owner()
-
-    def wake(self, which: int, words: int) -> None:
-        """What was to be published long ago is, or the beginning of it."""
-        if self.late:
-            for topic, part, key, value in self.late.pop(which % len(self.late))[:words]:
-                self.shop.topics.write(topic, part, key, value)
-
-
-@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.lists(
-        st.one_of(
-            st.tuples(st.sampled_from(["fold", "held still"]), st.integers(1, 6)),
-            st.tuples(st.just("wake"), st.integers(0, 3), st.integers(1, 20)),
-            st.tuples(st.sampled_from(["next owner", "look"])),
-        ),
-        max_size=12,
-    ),
-    st.booleans(),
-)
-def test_however_late_a_worker_wakes_and_whoever_has_its_part_by_then_no_old_word_stays(
-    steps: list[tuple[Any, ...]], owner_changes: bool
-) -> None:
-    with a_book() as book, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(published, "LOOK_BACK", 3)
-        owning = Owning(book, 20)
-        undisturbed = Shop(book, owning.shop.journal)
-        undisturbed.fold(undisturbed.pack(owning.part, 0, 20))
-        for step, *more in steps:
-            match step:
-                case "fold":
-                    owning.fold(more[0])
-                case "held still":
-                    owning.fold(more[0], held_still=True)
-                case "wake":
-                    owning.wake(*more)
-                case "next owner":
-                    owning.next_owner()
-                case "look":
-                    owning.shop.publishing.look()
-        owning.fold(20)
-        while owning.late:
-            owning.wake(0, 20)
-        if owner_changes:
-            owning.next_owner()
-        owning.shop.publishing.look()
-        assert settled(owning.shop) == settled(undisturbed)
-        said = sum(map(len, owning.shop.topics.logs.values()))
-        owning.shop.publishing.look()
-        assert sum(map(len, owning.shop.topics.logs.values())) == said
-
-
 # Two threads
 
 
@@ -607,24 +522,3 @@ def test_the_watchdog_tells_standing_still_from_having_nothing_to_do() -> None:
     assert still is None
     assert ended is not None
     assert "no progress for 61 s while 9 records wait" in ended
-
-
-def test_what_a_stale_owner_writes_is_looked_for_also_while_there_is_always_something_to_save(
-    book: Book, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_gathering, "LOOK_SECONDS", 0.05)
-    shop = Shop(book)
-    shop.journal.tell(*(buying("lou", number) for number in range(3)))
-    (part,) = (pack.part for pack in shop.all())
-    looked: list[float] = []
-    made = Gathering(shop.folding, Pace(1, 0.0), shop.metrics, lambda: looked.append(time.monotonic()))
-    made.start()
-    saved: list[int] = []
-    for number in range(200):
-        again = shop.pack(part, 0, 3)
-        made.take(Pack(part, again.records, lambda number=number: saved.append(number)))  # type: ignore[misc]
-        if looked:
-            break
-        time.sleep(0.01)
-    assert looked
-    assert made.stop(10)
