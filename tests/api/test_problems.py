@@ -100,8 +100,15 @@ def test_whoever_is_sent_away_for_now_is_told_when_to_come_back(
     assert (problem_of(answer)["code"], answer.headers["retry-after"]) == ("too_fast", told)
 
 
-def access_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "touchbook.access"]
+def access_records(caplog: pytest.LogCaptureFixture, last: str) -> list[logging.LogRecord]:
+    """All that the log of requests holds once `last` is told: a line is written after its answer."""
+    deadline = time.monotonic() + 30
+    while True:
+        records = [record for record in caplog.records if record.name == "touchbook.access"]
+        if any(last in record.getMessage() for record in records):
+            return records
+        assert time.monotonic() < deadline, f"{last!r} was never told"
+        time.sleep(0.01)
 
 
 def test_logs_name_routes_and_sources_never_paths_queries_or_keys(
@@ -112,10 +119,8 @@ def test_logs_name_routes_and_sources_never_paths_queries_or_keys(
         server.get(f"{C}/timeline?text=secret-words")
         server.http.get(f"/v1/projects/{server.key()}/settings")
         server.http.get("/somewhere/user_id:42")
-    deadline = time.monotonic() + 30
-    while not any("(no such route)" in line for line in access_lines(caplog)):  # logged once it is answered
-        assert time.monotonic() < deadline
-    ours, lines = logged_by_the_server(caplog), access_lines(caplog)
+        lines = [record.getMessage() for record in access_records(caplog, last="(no such route)")]
+    ours = logged_by_the_server(caplog)
     assert any(line.startswith("GET /v1/customers/{ref}/timeline 200") for line in lines)
     assert any("/v1/projects/{write_key}/settings 200" in line for line in lines)
     assert any(line.startswith("GET (no such route) 404") for line in lines)
@@ -134,11 +139,8 @@ def test_what_published_is_told_at_debug_and_what_did_not_at_info(
         assert server.publish(track(), track(userId=None, messageId="nobody")).status_code == 200
         assert server.event(chat(time="soon")).status_code == 422
         assert server.http.post("/v1/track", json={}).status_code == 401
-    told = [
-        (record.levelname, *record.getMessage().split()[1:3])
-        for record in caplog.records
-        if record.name == "touchbook.access"
-    ]
+        records = access_records(caplog, last="/v1/track")
+    told = [(record.levelname, *record.getMessage().split()[1:3]) for record in records]
     assert told == [
         ("DEBUG", "/v1/events", "200"),
         ("DEBUG", "/v1/batch", "200"),
