@@ -17,6 +17,9 @@ from pathlib import Path
 from touchbook.settings import settings_from
 from touchbook.wiring import Book, open_book
 
+REST_SECONDS = 300
+RESTING_SHARE = 0.03
+"""Of a core, below which a server is at rest; an idle one uses less than one hundredth."""
 SERVERS_CORE = 0
 """The core that a server is bound to where one core is what is measured; the load runs on the others."""
 
@@ -112,6 +115,19 @@ def cpu_of(pid: int) -> float:
     """Seconds of CPU that a process has used (Linux)."""
     used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def at_rest(server: Served) -> None:
+    """Waits until a server that was started has done what it does by itself, such as looking at all customers once."""
+    deadline = time.monotonic() + REST_SECONDS
+    while time.monotonic() < deadline:
+        used = cpu_of(server.pid)
+        time.sleep(1.0)
+        if cpu_of(server.pid) - used < RESTING_SHARE:
+            return
+    raise RuntimeError(
+        f"the server still worked by itself after {REST_SECONDS} s; try again on a quieter machine"
+    )
 
 
 def memory_of(pid: int) -> int:

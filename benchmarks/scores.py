@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.events import CUSTOMERS, events
 from benchmarks.load import Answered, load, request
-from benchmarks.measure import SERVERS_CORE, Served, a_book, a_directory, a_server, process
+from benchmarks.measure import SERVERS_CORE, Served, a_book, a_directory, a_server, at_rest, process
 from benchmarks.stored import fill
 from benchmarks.table import Row
 from touchbook.streams.follow import catch_up
@@ -31,6 +31,7 @@ def rows(quick: bool = False) -> Iterator[Row]:
             plain = _read(served, CUSTOMERS_PATH, secret, reads // 2)
             memory = _read(served, MEMORY_PATH, secret, reads // 2)
         with a_server(directory, SERVERS_CORE) as served:
+            at_rest(served)  # the baselines have no customers to look at
             ours = _read(served, CUSTOMERS_PATH, secret, reads)
         yield from _compared(ours, plain, memory)
         yield from _batches(directory, secret)
